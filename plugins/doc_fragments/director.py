@@ -1,0 +1,37 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options that name a director, documented once."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragment bosh.ha.director; DIRECTOR_ARGS in module_utils/bosh_cli.py is its spec."""
+
+    DOCUMENTATION = r"""
+options:
+  environment:
+    description: Address or alias of the director.
+    type: str
+  client:
+    description: User of the director, or UAA client.
+    type: str
+  client_secret:
+    description: Password of the user, or secret of the client. Passed to the CLI by environment.
+    type: str
+  ca_cert:
+    description: CA certificate of the director, as PEM text or as a path that the CLI can read.
+    type: str
+  cli:
+    description: The C(bosh) command, version 7.
+    type: str
+    default: bosh
+  config_path:
+    description: The CLI's own config file, where its aliases are. The CLI's default is C(~/.bosh/config).
+    type: path
+  all_proxy:
+    description: "Proxy for the director's API, for example C(ssh+socks5://jumpbox@bastion:22?private-key=/path)."
+    type: str
+"""

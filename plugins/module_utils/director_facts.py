@@ -1,0 +1,154 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a director knows, read from the CLI's tables into plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import epoch, split_lines, without_marks
+
+SUBSETS = ("deployments", "releases", "stemcells", "configs", "vms", "locks", "tasks")
+_NOT_LOGGED_IN = "(not logged in)"
+
+
+def identity(cli: BoshCli) -> dict[str, str]:
+    """Name, UUID, version, CPI and user of the director.
+
+    `bosh env` exits 0 with wrong credentials and says `(not logged in)`
+    (recorded/fail_wrong_creds_env.json), so that is made a failure here.
+    """
+    output = cli.run("env")
+    row = output.first_row("")
+    if row.get("user") == _NOT_LOGGED_IN:
+        raise BoshFailure(cli.argv("env"), 0, f"the director {row.get('name')} answered: {_NOT_LOGGED_IN}")
+    return {key: row.get(key, "") for key in ("name", "uuid", "version", "cpi", "user")}
+
+
+def gather(cli: BoshCli, wanted: set[str], deployment: str = "") -> dict[str, Any]:
+    """The wanted subsets, each a list of dicts."""
+    readers = {
+        "deployments": deployments,
+        "releases": releases,
+        "stemcells": stemcells,
+        "configs": configs,
+        "locks": locks,
+        "tasks": running_tasks,
+    }
+    facts: dict[str, Any] = {name: read(cli) for name, read in readers.items() if name in wanted}
+    if "vms" in wanted:
+        facts["vms"] = vms(cli, deployment)
+    return facts
+
+
+def deployments(cli: BoshCli) -> list[dict[str, Any]]:
+    """Every deployment with its releases and stemcells."""
+    return [
+        {
+            "name": row["name"],
+            "releases": split_lines(row.get("release_s", "")),
+            "stemcells": split_lines(row.get("stemcell_s", "")),
+        }
+        for row in cli.run("deployments").rows("deployments")
+    ]
+
+
+def releases(cli: BoshCli) -> list[dict[str, Any]]:
+    """Uploaded releases; BOSH leaves the name empty in the rows of further versions."""
+    return _versioned(cli.run("releases").rows("releases"), ())
+
+
+def stemcells(cli: BoshCli) -> list[dict[str, Any]]:
+    """Uploaded stemcells."""
+    return _versioned(cli.run("stemcells").rows("stemcells"), ("cid", "os"))
+
+
+def _versioned(rows: list[dict[str, str]], keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    name = ""
+    for row in rows:
+        name = row["name"] or name
+        version, deployed = without_marks(row["version"])
+        found.append({"name": name, "version": version, "deployed": deployed} | {key: row.get(key, "") for key in keys})
+    return found
+
+
+def configs(cli: BoshCli) -> list[dict[str, Any]]:
+    """Active configs."""
+    rows = cli.run("configs").rows("configs")
+    return [{"type": row["type"], "name": row["name"], "id": row["id"].rstrip("*")} for row in rows]
+
+
+def locks(cli: BoshCli) -> list[dict[str, Any]]:
+    """Locks held, with the task that holds each."""
+    return [
+        {key: row.get(key, "") for key in ("type", "resource", "task_id", "expires_at")}
+        for row in cli.run("locks").rows("locks")
+    ]
+
+
+def running_tasks(cli: BoshCli) -> list[dict[str, Any]]:
+    """Tasks that are queued, processing or being cancelled."""
+    return [task(row) for row in cli.run("tasks", "-a").rows("tasks")]
+
+
+def task(row: dict[str, str]) -> dict[str, Any]:
+    """One row of `bosh tasks`, with times also in seconds since 1970 (None while it runs)."""
+    return {
+        "id": int(row["id"]),
+        "state": row["state"],
+        "user": row["user"],
+        "deployment": row["deployment"],
+        "description": row["description"],
+        "result": row["result"],
+        "started_at": row["started_at"],
+        "finished_at": row["finished_at"],
+        "started_epoch": epoch(row["started_at"]),
+        "finished_epoch": epoch(row["finished_at"]),
+    }
+
+
+def vms(cli: BoshCli, deployment: str = "") -> list[dict[str, Any]]:
+    """VMs as the director sees them; a lost one is still listed as `unresponsive agent`."""
+    return [
+        {
+            "instance": row["instance"],
+            "vm_cid": row["vm_cid"],
+            "process_state": row["process_state"],
+            "az": row["az"],
+            "ips": split_lines(row["ips"]),
+        }
+        for row in cli.run("vms", deployment=deployment).rows("vms")
+    ]
+
+
+def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
+    """Instances with agent, VM and disk CIDs; an instance without VM has an empty vm_cid."""
+    return [
+        {
+            "instance": row["instance"],
+            "group": row["instance"].partition("/")[0],
+            "id": row["instance"].partition("/")[2],
+            "agent_id": row.get("agent_id", ""),
+            "vm_cid": row.get("vm_cid", ""),
+            "disk_cids": split_lines(row.get("disk_cids", "")),
+            "ips": split_lines(row.get("ips", "")),
+            "az": row.get("az", ""),
+            "state": row.get("state", ""),
+            "process_state": row.get("process_state", ""),
+            "ignore": row.get("ignore", "") == "true",
+        }
+        for row in cli.run("instances", "--details", deployment=deployment).rows("instances")
+        if not row.get("process")
+    ]
+
+
+def config_content(cli: BoshCli, kind: str, name: str) -> str:
+    """The active config of a type and name as text, or an empty string where there is none."""
+    if (kind, name) not in [(config["type"], config["name"]) for config in configs(cli)]:
+        return ""
+    return cli.run("config", f"--type={kind}", f"--name={name}").first_row("config").get("content", "")

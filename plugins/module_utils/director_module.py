@@ -1,0 +1,62 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all modules that talk to a director share: their start, and how they end in failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import DIRECTOR_ARGS, BoshCli, Director
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import BoshOutput
+from ansible_collections.bosh.ha.plugins.module_utils.task_events import error_of, parse_events
+
+Deed = Callable[[AnsibleModule, BoshCli], dict[str, Any]]
+
+
+def run_director_module(argument_spec: dict[str, Any], deed: Deed, **settings: Any) -> None:
+    """Run one deed against a director and leave as a module does.
+
+    The version of the CLI is asked once, before anything else. A failed task brings its error event.
+    """
+    module = AnsibleModule(argument_spec=DIRECTOR_ARGS | argument_spec, **settings)
+    cli = BoshCli(Director.from_params(module.params), module.run_command)
+    try:
+        cli.require_version()
+        result = deed(module, cli)
+    except BoshFailure as failure:
+        module.fail_json(**with_evidence(failure, cli))
+    except (ValueError, OSError) as error:
+        module.fail_json(msg=str(error))
+    else:
+        module.exit_json(**result)
+
+
+def with_evidence(failure: BoshFailure, cli: BoshCli) -> dict[str, Any]:
+    """The failure, and what only the director can tell about it: a task's error, a lock's holder."""
+    result = failure.as_result()
+    try:
+        if failure.task_id is not None:
+            events = parse_events("\n".join(cli.run("task", str(failure.task_id), "--event").blocks))
+            result["task"] = {"id": failure.task_id, "state": failure.task_state, "error": error_of(events)}
+        if failure.cause == "lock_held":
+            result["locks"] = cli.run("locks").rows("locks")
+    except BoshFailure:
+        # The evidence is a courtesy: its absence must not hide the failure itself.
+        pass
+    return result
+
+
+def tasks_of(output: BoshOutput) -> list[dict[str, int]]:
+    """The tasks that a command followed, as modules return them."""
+    return [{"id": task_id} for task_id in output.task_ids()]
+
+
+def manifest_diff(output: BoshOutput) -> dict[str, str]:
+    """BOSH's own redacted diff in the form that `--diff` prints."""
+    lines = output.diff_lines()
+    return {"prepared": "\n".join(lines) + "\n"} if lines else {"prepared": ""}

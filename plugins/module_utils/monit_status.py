@@ -1,0 +1,63 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What monit says of a VM's processes (`monit summary`), and what stopped and running mean."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# 5.2.5 quotes the names, newer monits print columns: both end in the name and the state.
+_OLD = re.compile(
+    r"^(?P<kind>Process|System|File|Filesystem|Host|Directory|Program)\s+'(?P<name>[^']+)'\s+(?P<state>.+?)\s*$", re.I
+)
+_NEW = re.compile(
+    r"^\s*(?P<name>\S+)\s{2,}(?P<state>\S.*?)\s{2,}"
+    r"(?P<kind>Process|System|File|Filesystem|Remote Host|Directory|Program)\s*$"
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# monit 5.3 writes OK where 5.2.5 wrote running.
+_SAME = {"ok": "running"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of monit: its kind, name and state in 5.2.5's words, lower case."""
+
+    kind: str
+    name: str
+    state: str
+
+
+def parse_summary(text: str) -> list[Service]:
+    """Services of `monit summary`, for monit 5.2.5 and for later ones with columns."""
+    services = []
+    for raw in text.splitlines():
+        line = _COLOUR.sub("", raw)
+        found = _OLD.match(line) or _NEW.match(line)
+        if found:
+            state = found.group("state").strip().lower()
+            services.append(Service(found.group("kind").capitalize(), found.group("name"), _SAME.get(state, state)))
+    return services
+
+
+def processes(services: list[Service]) -> list[Service]:
+    """Only the processes: the System line stays `running` whatever stops."""
+    return [service for service in services if service.kind == "Process"]
+
+
+def all_stopped(services: list[Service]) -> bool:
+    """Every process is exactly `not monitored`; ` - stop pending` is not yet stopped.
+
+    No process at all is not "stopped": an unreadable answer must never pass as one.
+    """
+    found = processes(services)
+    return bool(found) and all(service.state == "not monitored" for service in found)
+
+
+def all_running(services: list[Service]) -> bool:
+    """Every process is exactly `running`."""
+    found = processes(services)
+    return bool(found) and all(service.state == "running" for service in found)

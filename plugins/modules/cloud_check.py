@@ -1,0 +1,100 @@
+#!/usr/bin/python
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Cloud check of a deployment."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cloud_check
+short_description: Find and resolve differences between a BOSH director and its IaaS
+version_added: 0.1.0
+author: bosh.ha contributors (@cloudfoundry)
+description:
+  - Runs C(bosh cloud-check) and, where asked, resolves the problems that it finds.
+  - C(--auto) is not used: it ignores unresponsive agents.
+extends_documentation_fragment: [bosh.ha.director]
+attributes:
+  check_mode:
+    description: Says whether something would change, without changing it.
+    support: full
+  diff_mode:
+    description: Nothing is compared line by line.
+    support: none
+options:
+  deployment:
+    description: Name of the deployment.
+    type: str
+    required: true
+  resolutions:
+    description:
+      - Resolutions to apply to problems of any type that knows them, such as V(recreate_vm).
+      - Without any, problems are only reported.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Meta recreates Primary's missing VM
+  bosh.ha.cloud_check:
+    environment: meta
+    deployment: bosh-primary
+    resolutions: [recreate_vm]
+"""
+
+RETURN = r"""
+problems:
+  description: Problems found.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{id: 3, type: missing_vm, description: "VM for 'bosh/c85229cd (0)' with cloud ID 'vm-e0958411' missing."}]
+tasks:
+  description: The tasks that the command followed.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{id: 42}, {id: 43}]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module, tasks_of
+
+
+def check(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
+    resolutions = module.params["resolutions"]
+    only_report = module.check_mode or not resolutions
+    words = (
+        ["cloud-check", "--report"]
+        if only_report
+        else ["cloud-check", *(f"--resolution={name}" for name in resolutions)]
+    )
+    rc, output, command = cli.try_run(*words, deployment=module.params["deployment"])
+    rows = output.rows("problems")
+    # `--report` exits with 1 for "problems found" as well as for "failed": the rows tell them apart.
+    if rc != 0 and not (only_report and rows):
+        raise BoshFailure(command, rc, output.message())
+    problems = [{"id": int(row["0"]), "type": row["type"], "description": row["description"]} for row in rows]
+    return {"changed": bool(problems and resolutions), "problems": problems, "tasks": tasks_of(output)}
+
+
+def main() -> None:
+    run_director_module(
+        {
+            "deployment": {"type": "str", "required": True},
+            "resolutions": {"type": "list", "elements": "str", "default": []},
+        },
+        check,
+        supports_check_mode=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

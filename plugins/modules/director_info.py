@@ -1,0 +1,173 @@
+#!/usr/bin/python
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a director knows."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: director_info
+short_description: Ask a BOSH director what it knows
+version_added: 0.1.0
+author: bosh.ha contributors (@cloudfoundry)
+description:
+  - Asks a director for its identity, deployments, releases, stemcells, configs, VMs, locks and running tasks.
+  - A director that answers but refuses the client is told apart from one that does not answer.
+extends_documentation_fragment: [bosh.ha.director]
+attributes:
+  check_mode:
+    description: Nothing is changed.
+    support: full
+  diff_mode:
+    description: Nothing is compared.
+    support: none
+options:
+  gather_subset:
+    description: What to ask for besides the director itself. V(vms) makes a task of its own on the director.
+    type: list
+    elements: str
+    choices: [all, info, deployments, releases, stemcells, configs, vms, locks, tasks]
+    default: [info]
+  deployment:
+    description: The deployment whose VMs are asked for; all deployments' where it is not set.
+    type: str
+  fail_when_unreachable:
+    description: Whether an unreachable director, or one that refuses the client, is a failure.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: Ask Micro what it deployed
+  bosh.ha.director_info:
+    environment: 10.10.0.3
+    client: admin
+    client_secret: "{{ micro_admin_password }}"
+    ca_cert: "{{ micro_ca }}"
+    gather_subset: [deployments, stemcells]
+  register: micro
+"""
+
+RETURN = r"""
+reachable:
+  description: Whether the director answered.
+  returned: always
+  type: bool
+  sample: true
+logged_in:
+  description: Whether the director accepted the client.
+  returned: always
+  type: bool
+  sample: true
+reason:
+  description: Why it is not reachable or not logged in, in one sentence.
+  returned: always
+  type: str
+  sample: ""
+cause:
+  description: Short name of the reason, such as V(unreachable), V(wrong_ca) or V(wrong_credentials).
+  returned: always
+  type: str
+  sample: ""
+director:
+  description: Name, UUID, version, CPI and user.
+  returned: when reachable
+  type: dict
+  sample: {name: micro, uuid: 3dc705d1-d4e1-408f-aa24-3e85d4657b3a, version: 283.1.0 (00000000), cpi: rig_cpi, user: admin}
+deployments:
+  description: Deployments with their releases and stemcells.
+  returned: when asked for
+  type: list
+  elements: dict
+  sample: [{name: bosh-primary, releases: [bosh/283.1.6], stemcells: [bosh-rig-debian-forky-go_agent/1.1]}]
+releases:
+  description: Releases.
+  returned: when asked for
+  type: list
+  elements: dict
+  sample: [{name: bosh, version: 283.1.6, deployed: true}]
+stemcells:
+  description: Stemcells.
+  returned: when asked for
+  type: list
+  elements: dict
+  sample: [{name: bosh-rig-debian-forky-go_agent, version: '1.1', cid: stemcell-5ef54ac1ac9c, os: debian-forky, deployed: true}]
+configs:
+  description: Active configs.
+  returned: when asked for
+  type: list
+  elements: dict
+  sample: [{type: cloud, name: default, id: '1'}]
+vms:
+  description: VMs as the director sees them.
+  returned: when asked for
+  type: list
+  elements: dict
+  sample: [{instance: bosh/3bc98394, vm_cid: vm-b90042ef, process_state: running, ips: [10.10.0.4]}]
+locks:
+  description: Locks held.
+  returned: when asked for
+  type: list
+  elements: dict
+  sample: [{type: deployment, resource: bosh-primary, task_id: '36'}]
+tasks:
+  description: Tasks that are queued or running.
+  returned: when asked for
+  type: list
+  elements: dict
+  sample: [{id: 36, state: processing, user: admin, deployment: bosh-primary, description: create deployment}]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import SUBSETS, gather, identity
+from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+
+
+def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
+    wanted = set(module.params["gather_subset"])
+    wanted = set(SUBSETS) if "all" in wanted else wanted - {"info"}
+    try:
+        who = identity(cli)
+        facts = gather(cli, wanted, module.params["deployment"] or "")
+    except BoshFailure as failure:
+        if module.params["fail_when_unreachable"] or failure.cause not in (
+            "unreachable",
+            "wrong_ca",
+            "wrong_credentials",
+        ):
+            raise
+        return {
+            "changed": False,
+            "reachable": failure.cause == "wrong_credentials",
+            "logged_in": False,
+            "reason": failure.sentence(),
+            "cause": failure.cause,
+        }
+    return {"changed": False, "reachable": True, "logged_in": True, "reason": "", "cause": "", "director": who} | facts
+
+
+def main() -> None:
+    run_director_module(
+        {
+            "gather_subset": {
+                "type": "list",
+                "elements": "str",
+                "default": ["info"],
+                "choices": ["all", "info", *SUBSETS],
+            },
+            "deployment": {"type": "str"},
+            "fail_when_unreachable": {"type": "bool", "default": True},
+        },
+        ask,
+        supports_check_mode=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""SSH host keys that are pinned."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_key
+short_description: Pin the SSH host keys of a BOSH VM
+version_added: 0.1.0
+author: bosh.ha contributors (@cloudfoundry)
+description:
+  - Keeps the host keys of a VM in a known_hosts file that is then checked strictly.
+  - With a deployment, the keys come from the VM through its director: C(bosh ssh) checks the VM's host key against what the agent told the director over its own, mutually verified, bus.
+  - Without one they are taken on first use. That is for a VM that was made a moment ago by the same play, and nothing else: a pinned key is never replaced on first use.
+extends_documentation_fragment: [bosh.ha.director]
+attributes:
+  check_mode:
+    description: Says whether something would change, without changing it.
+    support: full
+  diff_mode:
+    description: Nothing is compared line by line.
+    support: none
+options:
+  address:
+    description: Address of the VM.
+    type: str
+    required: true
+  known_hosts:
+    description: The known_hosts file. It is made, and readable by its owner only.
+    type: path
+    required: true
+  deployment:
+    description: Deployment of the VM.
+    type: str
+  instance:
+    description: Instance group or instance of the VM.
+    type: str
+  port:
+    description: Port of sshd, for first use.
+    type: int
+    default: 22
+"""
+
+EXAMPLES = r"""
+- name: Pin Primary's host key, as Micro knows it
+  bosh.ha.host_key:
+    environment: micro
+    deployment: bosh-primary
+    instance: bosh
+    address: 10.10.0.4
+    known_hosts: ~/.bosh_ha/known_hosts
+"""
+
+RETURN = r"""
+host_keys:
+  description: The pinned keys.
+  returned: always
+  type: list
+  elements: str
+  sample: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK]
+source:
+  description: Where they came from, V(director), V(first_use) or V(pinned).
+  returned: always
+  type: str
+  sample: director
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import keys_in, pinned, write_pinned
+
+READ_KEYS = "cat /etc/ssh/ssh_host_*_key.pub"
+
+
+def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
+    path, address = os.path.expanduser(module.params["known_hosts"]), module.params["address"]
+    before = pinned(path, address)
+    if module.params["deployment"]:
+        keys, source = ask_director(module, cli), "director"
+    elif before:
+        return {"changed": False, "host_keys": before, "source": "pinned"}
+    elif module.check_mode:
+        return {"changed": True, "host_keys": [], "source": "first_use"}
+    else:
+        keys, source = scan(module, address), "first_use"
+    changed = sorted(before) != sorted(keys)
+    if changed and not module.check_mode:
+        write_pinned(path, address, keys)
+    return {"changed": changed, "host_keys": keys, "source": source}
+
+
+def ask_director(module: AnsibleModule, cli: BoshCli) -> list[str]:
+    words = ["ssh", *([module.params["instance"]] if module.params["instance"] else []), "-c", READ_KEYS, "--results"]
+    rc, output, command = cli.try_run(*words, deployment=module.params["deployment"])
+    rows = output.rows("results")
+    keys = keys_in(rows[0].get("stdout", "")) if len(rows) == 1 else []
+    if rc != 0 or not keys:
+        raise BoshFailure(command, rc, output.message() or f"{len(rows)} instances answered, and no key was read")
+    return keys
+
+
+def scan(module: AnsibleModule, address: str) -> list[str]:
+    command = ["ssh-keyscan", "-T", "10", "-p", str(module.params["port"]), address]
+    rc, out, err = module.run_command(command)
+    keys = keys_in("\n".join(line.partition(" ")[2] for line in out.splitlines() if not line.startswith("#")))
+    if rc != 0 or not keys:
+        raise ValueError(f"sshd of {address} told no host key: {err.strip()}")
+    return keys
+
+
+def main() -> None:
+    run_director_module(
+        {
+            "address": {"type": "str", "required": True},
+            # Host keys are public; the name alone makes Ansible ask.
+            "known_hosts": {"type": "path", "required": True, "no_log": False},
+            "deployment": {"type": "str"},
+            "instance": {"type": "str"},
+            "port": {"type": "int", "default": 22},
+        },
+        pin,
+        supports_check_mode=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

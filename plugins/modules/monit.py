@@ -1,0 +1,155 @@
+#!/usr/bin/python
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Monit's processes on a BOSH VM."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: monit
+short_description: Start or stop all of monit's processes on a BOSH VM, and prove it
+version_added: 0.1.0
+author: bosh.ha contributors (@cloudfoundry)
+description:
+  - Runs C(monit start all) or C(monit stop all) and waits until every process is C(running) or C(not monitored).
+  - C(monit stop all) returns at once, and a copy of a running PostgreSQL goes through without complaint: a stop is proved by closed ports and by processes, not by monit's word alone.
+attributes:
+  check_mode:
+    description: Says whether something would change, without changing it.
+    support: full
+  diff_mode:
+    description: Nothing is compared line by line.
+    support: none
+options:
+  state:
+    description: V(info) only asks.
+    type: str
+    choices: [info, started, stopped]
+    default: info
+  ports:
+    description: TCP ports that must be open after a start and closed after a stop.
+    type: list
+    elements: int
+    default: []
+  store:
+    description: After a stop no process may hold a file below this directory open.
+    type: path
+    default: /var/vcap/store
+  timeout:
+    description: Seconds to wait.
+    type: int
+    default: 300
+  executable:
+    description: The monit command.
+    type: path
+    default: /var/vcap/bosh/bin/monit
+"""
+
+EXAMPLES = r"""
+- name: Stop Micro's processes
+  bosh.ha.monit:
+    state: stopped
+    ports: [25555, 4222, 25250, 5432]
+  become: true
+"""
+
+RETURN = r"""
+processes:
+  description: State of each process, by name.
+  returned: always
+  type: dict
+  sample: {postgres: not monitored, director: not monitored}
+all_stopped:
+  description: Every process is C(not monitored), every port is closed and nothing holds the store open.
+  returned: always
+  type: bool
+  sample: true
+all_running:
+  description: Every process is C(running) and every port is open.
+  returned: always
+  type: bool
+  sample: false
+open_ports:
+  description: Which of O(ports) are open.
+  returned: always
+  type: list
+  elements: int
+  sample: []
+holders:
+  description: Processes that hold files below O(store) open.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bosh.ha.plugins.module_utils import monit_status
+from ansible_collections.bosh.ha.plugins.module_utils.host_evidence import holders_of, listening
+
+#: Seconds between two looks: monit itself looks every 10.
+PAUSE = 1.0
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    rc, out, err = module.run_command([module.params["executable"], "summary"])
+    if rc != 0:
+        module.fail_json(msg=f"monit does not answer: {(err or out).strip()}", rc=rc)
+    services = monit_status.parse_summary(out)
+    if not monit_status.processes(services):
+        module.fail_json(msg=f"monit names no process, so nothing can be said of them: {out.strip()}")
+    wanted = set(module.params["ports"])
+    open_ports = sorted(wanted & listening())
+    holders = holders_of(module.params["store"])
+    return {
+        "processes": {service.name: service.state for service in monit_status.processes(services)},
+        "all_stopped": monit_status.all_stopped(services) and not open_ports and not holders,
+        "all_running": monit_status.all_running(services) and set(open_ports) == wanted,
+        "open_ports": open_ports,
+        "holders": holders,
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["info", "started", "stopped"], "default": "info"},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "store": {"type": "path", "default": "/var/vcap/store"},
+            "timeout": {"type": "int", "default": 300},
+            "executable": {"type": "path", "default": "/var/vcap/bosh/bin/monit"},
+        },
+        supports_check_mode=True,
+    )
+    state = module.params["state"]
+    seen = look(module)
+    done = {"info": "", "started": "all_running", "stopped": "all_stopped"}[state]
+    if not done or seen[done]:
+        module.exit_json(changed=False, **seen)
+    if module.check_mode:
+        module.exit_json(changed=True, **seen)
+    verb = "start" if state == "started" else "stop"
+    until = time.monotonic() + module.params["timeout"]
+    rc, out, err = module.run_command([module.params["executable"], verb, "all"])
+    if rc != 0:
+        module.fail_json(msg=f"`monit {verb} all` failed: {(err or out).strip()}", rc=rc)
+    while not seen[done]:
+        if time.monotonic() > until:
+            module.fail_json(
+                msg=f"after {module.params['timeout']} s `monit {verb} all` is not done: {seen['processes']}, "
+                f"open ports {seen['open_ports']}, still holding the store {seen['holders']}",
+                changed=True,
+                **seen,
+            )
+        time.sleep(PAUSE)
+        seen = look(module)
+    module.exit_json(changed=True, **seen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+#!/usr/bin/python
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A copied store in the place of a VM's own."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: store_swap
+short_description: Put a staged copy of /var/vcap/store in place, and back
+version_added: 0.1.0
+author: bosh.ha contributors (@cloudfoundry)
+description:
+  - Exchanges the entries of a store with those of C(bosh_ha_staging) by renames on one disk, keeping its own in C(bosh_ha_kept).
+  - It may be interrupted anywhere: the directories themselves tell how far it came, and the next call goes on from there.
+attributes:
+  check_mode:
+    description: Says whether something would change, without changing it.
+    support: full
+  diff_mode:
+    description: Nothing is compared line by line.
+    support: none
+options:
+  store:
+    description: The persistent disk's mount point.
+    type: path
+    default: /var/vcap/store
+  state:
+    description:
+      - V(info) only tells the phase.
+      - V(swapped) puts the staged copy in place and keeps the own store.
+      - V(restored) puts the kept own store back; the copy becomes the staged one again.
+      - V(committed) removes the kept own store.
+    type: str
+    choices: [info, swapped, restored, committed]
+    default: info
+"""
+
+EXAMPLES = r"""
+- name: Put Micro's store in the place of Meta's own
+  bosh.ha.store_swap:
+    state: swapped
+"""
+
+RETURN = r"""
+phase:
+  description: V(none), V(staged), V(swapping) or V(swapped), after the call.
+  returned: always
+  type: str
+  sample: swapped
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bosh.ha.plugins.module_utils import staged_store
+
+DEEDS = {"swapped": staged_store.swap_in, "restored": staged_store.put_back, "committed": staged_store.discard_kept}
+#: Phases in which a deed has something to do.
+PENDING = {"swapped": ("staged", "swapping"), "restored": ("swapping", "swapped"), "committed": ("swapping", "swapped")}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "store": {"type": "path", "default": "/var/vcap/store"},
+            "state": {"type": "str", "choices": ["info", *DEEDS], "default": "info"},
+        },
+        supports_check_mode=True,
+    )
+    store, state = module.params["store"], module.params["state"]
+    if not os.path.isdir(store):
+        module.fail_json(msg=f"there is no directory {store} on this host")
+    now = staged_store.phase(store)
+    if state == "info" or module.check_mode:
+        module.exit_json(changed=state != "info" and now in PENDING[state], phase=now)
+    try:
+        changed = DEEDS[state](store)
+    except (ValueError, OSError) as error:
+        module.fail_json(msg=f"{store}: {error}", phase=staged_store.phase(store))
+    module.exit_json(changed=changed, phase=staged_store.phase(store))
+
+
+if __name__ == "__main__":
+    main()

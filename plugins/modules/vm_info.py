@@ -1,0 +1,85 @@
+#!/usr/bin/python
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Instances of a deployment with their VMs, disks and agents."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm_info
+short_description: Ask a BOSH director about the instances of a deployment
+version_added: 0.1.0
+author: bosh.ha contributors (@cloudfoundry)
+description:
+  - Instances with the CIDs of VM and disks, and what the agent says of itself.
+  - Right after the loss of a VM the director still lists its old CID as V(unresponsive agent).
+extends_documentation_fragment: [bosh.ha.director]
+attributes:
+  check_mode:
+    description: Nothing is changed.
+    support: full
+  diff_mode:
+    description: Nothing is compared line by line.
+    support: none
+options:
+  deployment:
+    description: Name of the deployment.
+    type: str
+    required: true
+  orphaned:
+    description: Whether to list the director's orphaned disks, too.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Ask Meta about Primary
+  bosh.ha.vm_info:
+    environment: meta
+    deployment: bosh-primary
+  register: primary
+"""
+
+RETURN = r"""
+instances:
+  description: Instances of the deployment.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{instance: bosh/c85229cd, group: bosh, id: c85229cd, agent_id: 38e41cf3, vm_cid: vm-e0958411, disk_cids: [disk-10dc8044312f], ips: [10.10.0.4],
+            az: z1, state: started, process_state: running, ignore: false}]
+orphaned_disks:
+  description: CIDs of the director's orphaned disks.
+  returned: when asked for
+  type: list
+  elements: str
+  sample: []
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import instances
+from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+
+
+def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
+    result: dict[str, Any] = {"changed": False, "instances": instances(cli, module.params["deployment"])}
+    if module.params["orphaned"]:
+        result["orphaned_disks"] = [row["disk_cid"] for row in cli.run("disks", "--orphaned").rows("disks")]
+    return result
+
+
+def main() -> None:
+    run_director_module(
+        {"deployment": {"type": "str", "required": True}, "orphaned": {"type": "bool", "default": False}},
+        ask,
+        supports_check_mode=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

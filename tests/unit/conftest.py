@@ -1,0 +1,67 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the unit tests share: the real CLI's recorded answers, and a CLI that replays them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RECORDED = Path(__file__).parent / "fixtures" / "recorded"
+
+
+def recorded(name: str) -> tuple[int, str]:
+    """Exit code and stdout of one recorded call."""
+    case = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
+    out = case["stdout"]
+    return case["exit"], out if isinstance(out, str) else json.dumps(out)
+
+
+class Replay:
+    """Stands for run_command: answers each command with a recorded case, and keeps what it was asked.
+
+    `answers` maps the words of a command that tell it apart to the case's name, or to (rc, stdout).
+    """
+
+    def __init__(self, answers: dict[str, str | tuple[int, str]]) -> None:
+        self.answers = answers
+        self.calls: list[list[str]] = []
+        self.environs: list[dict[str, str]] = []
+
+    def __call__(self, command: list[str], environ_update: dict[str, str], **_kwargs: Any) -> tuple[int, str, str]:
+        self.calls.append(command)
+        self.environs.append(environ_update)
+        if command[1:] == ["--version"]:
+            return 0, "version 7.10.9-abcdef-2026-06-01T00:00:00Z\n\nSucceeded\n", ""
+        told = " ".join(command)
+        for words, answer in self.answers.items():
+            if words in told:
+                rc, out = recorded(answer) if isinstance(answer, str) else answer
+                return rc, out, ""
+        raise AssertionError(f"nothing was recorded for: {told}")
+
+
+@pytest.fixture
+def replay() -> type[Replay]:
+    """The class itself: each test names its own answers."""
+    return Replay
+
+
+@pytest.fixture
+def cli() -> Any:
+    """Makes a BoshCli over recorded answers."""
+
+    # Not at the top: pytest reads this file before pytest-ansible makes the collection importable.
+    from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli, Director
+
+    def make(answers: dict[str, str | tuple[int, str]]) -> tuple[BoshCli, Replay]:
+        runner = Replay(answers)
+        director = Director(environment="10.10.0.3", client="admin", client_secret="not-for-eyes", ca_cert="PEM")
+        return BoshCli(director, runner), runner
+
+    return make

@@ -1,0 +1,80 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import identity
+from ansible_collections.bosh.ha.plugins.module_utils.director_module import with_evidence
+
+
+@pytest.mark.parametrize(
+    ("case", "cause"),
+    [
+        ("fail_unreachable", "unreachable"),
+        ("fail_port_closed", "unreachable"),
+        ("fail_wrong_ca", "wrong_ca"),
+        ("fail_wrong_creds", "wrong_credentials"),
+        ("fail_unknown_deployment_vms", "unknown_deployment"),
+        ("fail_unknown_task", "unknown_task"),
+        ("cck_while_locked", "lock_held"),
+        ("fail_bad_manifest", "wrong_deployment"),
+        ("fail_cck_task", "task_failed"),
+    ],
+)
+def test_each_recorded_failure_has_its_cause(cli, case, cause):
+    bosh, _runner = cli({"": case})
+    with pytest.raises(BoshFailure) as caught:
+        bosh.run("whatever")
+    assert caught.value.cause == cause
+    assert caught.value.hint
+    assert caught.value.words in str(caught.value)
+
+
+def test_env_exits_0_with_wrong_credentials_and_is_still_a_failure(cli):
+    bosh, _runner = cli({"env": "fail_wrong_creds_env"})
+    with pytest.raises(BoshFailure) as caught:
+        identity(bosh)
+    assert caught.value.cause == "wrong_credentials"
+
+
+def test_a_failed_task_brings_its_error_event(cli):
+    log = '{"time":1,"error":{"code":450001,"message":"injected: no capacity"}}\n'
+    shown = json.dumps({"Tables": None, "Blocks": [log], "Lines": ["Succeeded"]})
+    bosh, _runner = cli({"--event": (0, shown), "task 40": "fail_cck_task"})
+    with pytest.raises(BoshFailure) as caught:
+        bosh.run("task", "40")
+    assert with_evidence(caught.value, bosh)["task"] == {"id": 40, "state": "error", "error": "injected: no capacity"}
+
+
+def test_a_held_lock_brings_its_holder(cli):
+    bosh, _runner = cli({"cloud-check": "cck_while_locked", "--event": "task_event", "locks": "locks_held"})
+    with pytest.raises(BoshFailure) as caught:
+        bosh.run("cloud-check")
+    assert with_evidence(caught.value, bosh)["locks"][0]["task_id"] == "36"
+
+
+def test_a_missing_cli_says_so(cli):
+    bosh, runner = cli({})
+
+    def gone(*_args, **_kwargs):
+        raise FileNotFoundError(2, "No such file or directory", "bosh")
+
+    bosh._run_command = gone
+    with pytest.raises(BoshFailure) as caught:
+        bosh.require_version()
+    assert caught.value.cause == "cli_missing"
+    assert runner.calls == []
+
+
+def test_an_old_cli_is_refused(cli):
+    bosh, _runner = cli({})
+    bosh._run_command = lambda *_args, **_kwargs: (0, "version 6.4.17-abc-2021\n", "")
+    with pytest.raises(BoshFailure) as caught:
+        bosh.require_version()
+    assert caught.value.cause == "cli_too_old"
+    assert "6.4.17" in str(caught.value)

@@ -1,0 +1,119 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The swap is interrupted at every single rename, and whatever was called next must end well."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.bosh.ha.plugins.module_utils import staged_store
+
+
+class Killed(Exception):
+    """Stands for a kill -9 between two system calls."""
+
+
+def fill(path, names, text):
+    path.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (path / name).mkdir()
+        (path / name / "whose").write_text(text, encoding="utf-8")
+
+
+def owners(path):
+    skipped = staged_store.STAYS
+    return {
+        name: (path / name / "whose").read_text(encoding="utf-8")
+        for name in sorted(os.listdir(path))
+        if name not in skipped
+    }
+
+
+@pytest.fixture
+def store(tmp_path):
+    fill(tmp_path, ["postgres-15", "blobstore", "only-meta"], "meta")
+    fill(tmp_path / staged_store.STAGING, ["postgres-15", "blobstore", "director"], "micro")
+    (tmp_path / "lost+found").mkdir()
+    return tmp_path
+
+
+MICROS = {"postgres-15": "micro", "blobstore": "micro", "director": "micro"}
+METAS = {"postgres-15": "meta", "blobstore": "meta", "only-meta": "meta"}
+
+
+def test_swap_and_back(store):
+    path = str(store)
+    assert staged_store.phase(path) == "staged"
+    assert staged_store.swap_in(path) is True
+    assert (staged_store.phase(path), owners(store)) == ("swapped", MICROS)
+    assert staged_store.swap_in(path) is False
+    assert staged_store.put_back(path) is True
+    assert (staged_store.phase(path), owners(store)) == ("staged", METAS)
+    assert owners(store / staged_store.STAGING) == MICROS
+    assert staged_store.put_back(path) is False
+
+
+def run_until_killed(monkeypatch, deed, path, renames):
+    """True when the deed was killed at its n-th change of the disk."""
+    left = renames
+    real = {name: getattr(os, name) for name in ("rename", "rmdir", "makedirs")}
+
+    def counted(name):
+        def call(*args, **kwargs):
+            nonlocal left
+            if left == 0:
+                raise Killed
+            left -= 1
+            return real[name](*args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in real:
+            patch.setattr(staged_store.os, name, counted(name))
+        try:
+            deed(path)
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("first", ["swap_in", "put_back"])
+@pytest.mark.parametrize("then", ["swap_in", "put_back"])
+def test_killed_anywhere_the_next_call_ends_well(tmp_path, monkeypatch, first, then):
+    for renames in range(40):
+        base = tmp_path / f"{first}-{then}-{renames}"
+        fill(base, ["postgres-15", "blobstore", "only-meta"], "meta")
+        fill(base / staged_store.STAGING, ["postgres-15", "blobstore", "director"], "micro")
+        if first == "put_back":
+            staged_store.swap_in(str(base))
+        killed = run_until_killed(monkeypatch, getattr(staged_store, first), str(base), renames)
+        getattr(staged_store, then)(str(base))
+        expected = MICROS if then == "swap_in" else METAS
+        assert owners(base) == expected, f"killed after {renames} changes"
+        aside = base / (staged_store.KEPT if then == "swap_in" else staged_store.STAGING)
+        assert owners(aside) == (METAS if then == "swap_in" else MICROS)
+        if not killed:
+            assert renames > 6, "the deed must have been interrupted at several places"
+            return
+    pytest.fail("the deed never came to its end")
+
+
+def test_nothing_staged_is_refused(tmp_path):
+    fill(tmp_path, ["postgres-15"], "meta")
+    with pytest.raises(staged_store.SwapRefused, match="no staged copy"):
+        staged_store.swap_in(str(tmp_path))
+    (tmp_path / staged_store.STAGING).mkdir()
+    with pytest.raises(staged_store.SwapRefused, match="is empty"):
+        staged_store.swap_in(str(tmp_path))
+    assert owners(tmp_path) == {"postgres-15": "meta"}
+
+
+def test_the_kept_store_goes_only_after_a_finished_swap(store):
+    assert staged_store.discard_kept(str(store)) is False
+    staged_store.swap_in(str(store))
+    assert staged_store.discard_kept(str(store)) is True
+    assert (staged_store.phase(str(store)), owners(store)) == ("none", MICROS)
