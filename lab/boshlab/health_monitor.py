@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Health monitor: hears the agents, misses those that fall silent, asks the director to resurrect them.
+
+As BOSH's (src/bosh-monitor): thresholds and intervals have its names; its `scan_and_fix` is sent unless one is under
+way; a director whose resurrection is off refuses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nats
+
+
+def say(words: str) -> None:
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {words}", flush=True)
+
+
+class Meltdown:
+    """Which of a deployment's agents are down, and whether that is too many (plugins/resurrector_helper.rb).
+
+    Managed: something is down, but fewer than minimum_down_jobs, or less than percent_threshold of all, in the
+    last time_threshold seconds.
+    """
+
+    def __init__(self, minimum_down_jobs: int, percent_threshold: float, time_threshold: float) -> None:
+        self.minimum, self.percent, self.seconds = minimum_down_jobs, percent_threshold, time_threshold
+        self._alerts: dict[tuple[str, str], float] = {}
+
+    def record(self, deployment: str, instance_id: str, now: float) -> None:
+        self._alerts[deployment, instance_id] = now
+
+    def state(self, deployment: str, instances: int, now: float) -> str:
+        down = sum(1 for (name, _id), at in self._alerts.items() if name == deployment and now - at <= self.seconds)
+        if not down:
+            return "normal"
+        return "meltdown" if down >= self.minimum and down / max(instances, 1) >= self.percent else "managed"
+
+
+class HealthMonitor:
+    """Keeps what is known of each agent; `now` is passed in, in seconds, so that tests need not wait."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self.intervals = config["intervals"]
+        self.meltdown = Meltdown(**config["resurrector"])
+        self.instances: dict[str, dict[str, Any]] = {}
+        self.heard: dict[str, float] = {}
+
+    def learn(self, deployment: str, instances: list[dict[str, Any]], now: float) -> None:
+        """What the director says there should be; a new agent is given time to speak."""
+        self.instances = {
+            key: value
+            for key, value in self.instances.items()
+            if value["deployment"] != deployment or key in [item["id"] for item in instances]
+        }
+        for item in instances:
+            if not item.get("expects_vm"):
+                self.instances.pop(item["id"], None)
+                continue
+            known = self.instances.get(item["id"])
+            if known is None or known.get("agent_id") != item.get("agent_id"):
+                self.heard[item["id"]] = now
+            self.instances[item["id"]] = item | {"deployment": deployment}
+
+    def forget_deployments(self, known: list[str]) -> None:
+        self.instances = {key: value for key, value in self.instances.items() if value["deployment"] in known}
+
+    def beat(self, agent_id: str, now: float) -> None:
+        for key, item in self.instances.items():
+            if item.get("agent_id") == agent_id:
+                self.heard[key] = now
+
+    def missing(self, now: float) -> dict[str, dict[str, list[str]]]:
+        """Instances whose agent fell silent: deployment -> instance group -> ids."""
+        found: dict[str, dict[str, list[str]]] = {}
+        for key, item in self.instances.items():
+            if now - self.heard.get(key, now) > self.intervals["agent_timeout"]:
+                found.setdefault(item["deployment"], {}).setdefault(item["job"], []).append(key)
+        return found
+
+
+async def poll_director(monitor: HealthMonitor, client: httpx.AsyncClient) -> None:
+    while True:
+        try:
+            deployments = (await client.get("/deployments")).raise_for_status().json()
+            for deployment in deployments:
+                instances = (await client.get(f"/deployments/{deployment['name']}/instances")).raise_for_status().json()
+                monitor.learn(deployment["name"], instances, time.monotonic())
+            monitor.forget_deployments([deployment["name"] for deployment in deployments])
+        except httpx.HTTPError as error:
+            say(f"the director does not answer: {error!r}")
+        await asyncio.sleep(monitor.intervals["poll_director"])
+
+
+async def analyze(monitor: HealthMonitor, client: httpx.AsyncClient) -> None:
+    await asyncio.sleep(monitor.intervals["poll_grace_period"])
+    while True:
+        now = time.monotonic()
+        for deployment, groups in monitor.missing(now).items():
+            for ids in groups.values():
+                for instance_id in ids:
+                    monitor.meltdown.record(deployment, instance_id, now)
+            say(f"{deployment}: agents timed out: {groups}")
+            if monitor.config["resurrector_enabled"]:
+                try:
+                    await resurrect(monitor, client, deployment, groups, now)
+                except httpx.HTTPError as error:
+                    say(f"the director does not answer: {error!r}")
+        await asyncio.sleep(monitor.intervals["analyze_agents"])
+
+
+async def resurrect(
+    monitor: HealthMonitor, client: httpx.AsyncClient, deployment: str, groups: dict[str, list[str]], now: float
+) -> None:
+    count = sum(1 for item in monitor.instances.values() if item["deployment"] == deployment)
+    if monitor.meltdown.state(deployment, count, now) == "meltdown":
+        say(f"{deployment}: we are in meltdown, skipping resurrection of {groups}")
+        return
+    tasks = (await client.get("/tasks", params={"state": "queued,processing", "deployment": deployment, "verbose": 2})).json()
+    if any(task["description"] == "scan and fix" for task in tasks):
+        return
+    answer = await client.put(f"/deployments/{deployment}/scan_and_fix", json={"jobs": groups})
+    say(f"{deployment}: asked the director to scan and fix {groups}: {answer.status_code} {answer.text.strip()[:200]}")
+
+
+async def main() -> None:
+    config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    directory = Path(config["config_dir"])
+    context = ssl.create_default_context(cafile=str(directory / "nats_ca.pem"))
+    context.load_cert_chain(directory / "nats_client.pem", directory / "nats_client.key")
+    monitor = HealthMonitor(config)
+
+    async def heard(message: Any) -> None:
+        monitor.beat(message.subject.rpartition(".")[2], time.monotonic())
+
+    bus = await nats.connect(config["nats"], tls=context, max_reconnect_attempts=-1, reconnect_time_wait=2)
+    await bus.subscribe("hm.agent.heartbeat.*", cb=heard)
+    say("listening")
+    async with httpx.AsyncClient(
+        base_url=config["director"], verify=str(directory / "director_ca.pem"), auth=(config["user"], config["password"]), timeout=20
+    ) as client:
+        await asyncio.gather(poll_director(monitor, client), analyze(monitor, client))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

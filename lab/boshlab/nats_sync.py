@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""nats_sync: the list of agents that NATS lets in, filled from the director's API.
+
+As BOSH's (src/bosh-nats-sync users_sync.rb): the file is on the ephemeral disk, so after a director was recreated its
+agents are locked out until the next round; a list that is there is not overwritten while the director does not answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+SUBJECT = "C=USA, O=Cloud Foundry, CN={}"
+
+
+def users(agents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """NATS users with their permissions, as nats_auth_config.rb has them."""
+    found = [
+        {
+            "user": SUBJECT.format("default.director.bosh-internal"),
+            "permissions": {"publish": ["agent.*", "hm.director.alert"], "subscribe": ["director.>"]},
+        },
+        {
+            "user": SUBJECT.format("default.hm.bosh-internal"),
+            "permissions": {
+                "publish": [],
+                "subscribe": ["hm.agent.heartbeat.*", "hm.agent.alert.*", "hm.agent.shutdown.*", "hm.director.alert"],
+            },
+        },
+    ]
+    for vm in agents:
+        agent_id = vm["agent_id"]
+        names = [agent_id] if vm.get("permanent_nats_credentials") else [f"{agent_id}.bootstrap", agent_id]
+        found += [{"user": SUBJECT.format(f"{name}.agent.bosh-internal"), "permissions": _agent(agent_id)} for name in names]
+    return found
+
+
+def _agent(agent_id: str) -> dict[str, list[str]]:
+    own = [f"hm.agent.{kind}.{agent_id}" for kind in ("heartbeat", "alert", "shutdown")]
+    return {"publish": [*own, f"director.*.{agent_id}.*"], "subscribe": [f"agent.{agent_id}"]}
+
+
+def write(path: Path, agents: list[dict[str, Any]]) -> bool:
+    """Write the list whole or not at all; True when it changed."""
+    text = f"authorization: {json.dumps({'users': users(agents)}, indent=1)}\n"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+    return True
+
+
+def agents(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """VMs with agents of every deployment."""
+    with httpx.Client(base_url=config["director"], verify=config["ca"], auth=(config["user"], config["password"]), timeout=10) as client:
+        found = []
+        for deployment in client.get("/deployments").raise_for_status().json():
+            vms = client.get(f"/deployments/{deployment['name']}/vms").raise_for_status().json()
+            found += [vm for vm in vms if vm.get("agent_id")]
+        return found
+
+
+def main() -> None:
+    initial = "--initial" in sys.argv
+    config = json.loads(Path(sys.argv[-1]).read_text(encoding="utf-8"))
+    path = Path(config["auth_file"])
+    if initial:
+        write(path, [])
+        return
+    while True:
+        try:
+            if write(path, agents(config)):
+                subprocess.run(["/usr/sbin/nats-server", "--signal", f"reload={config['nats_pid_file']}"], check=True)
+                print("wrote a new list of agents", flush=True)
+        except (httpx.HTTPError, subprocess.CalledProcessError) as error:
+            print(f"could not ask the director: {error}", flush=True)
+        time.sleep(config["interval"])
+
+
+if __name__ == "__main__":
+    main()

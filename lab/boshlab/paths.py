@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the lab keeps things; one environment variable moves all of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+STATE = Path(os.environ.get("BOSH_LAB_STATE", "/var/lib/bosh-lab"))
+SOCKET = STATE / "podman.sock"
+DISKS = STATE / "disks"
+VMS = STATE / "vms"
+ARTIFACTS = STATE / "artifacts"
+WORKSPACE = STATE / "workspace" / "deployments"
+FAULTS = STATE / "faults.json"
+
+NETWORK = "bosh-lab"
+SUBNET = "10.10.0.0/24"
+GATEWAY = "10.10.0.1"
+ADDRESSES = {"micro": "10.10.0.3", "primary": "10.10.0.4", "meta": "10.10.0.5"}
+
+IMAGE = "localhost/bosh-lab/stemcell:1.1"
+STEMCELL = ("bosh-lab-debian-bookworm-go_agent", "1.1")
+RELEASE = ("bosh", "283.1.6")
+
+#: Inside a VM: where its attached disks appear, as an IaaS shows block devices.
+ATTACHED = "/var/vcap/lab/attached"

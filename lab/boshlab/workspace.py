@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The workspace of an operator: manifests, cloud configs, vars stores and a key, in the seed's layout."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from boshlab import certs, paths
+
+GROUP = "bosh"
+_PASSWORDS = (
+    "admin_password hm_password postgres_password blobstore_agent_password blobstore_director_password "
+    "mbus_bootstrap_password"
+).split()
+
+
+def write() -> None:
+    """Write what is not there yet; an existing vars store is kept, as its secrets are in use."""
+    micro, boshes, ssh = paths.WORKSPACE / "microbosh", paths.WORKSPACE / "boshes", paths.WORKSPACE / "ssh"
+    for directory in (micro, boshes, ssh):
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
+    key = ssh / "jumpbox"
+    if not key.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bosh-lab", "-f", str(key)], check=True)
+    public = key.with_suffix(".pub").read_text(encoding="utf-8").strip()
+    for name, vars_store in (
+        ("micro", micro / "vars.yml"),
+        ("primary", boshes / "primary-vars.yml"),
+        ("meta", boshes / "meta-vars.yml"),
+    ):
+        if not vars_store.exists():
+            _write(vars_store, variables(paths.ADDRESSES[name]), 0o600)
+    _write(micro / "micro_bosh.yml", create_env_manifest("micro", public))
+    for name in ("primary", "meta"):
+        _write(boshes / f"bosh-{name}.yml", deployment_manifest(name, public))
+    # A director refuses a static range with its own address, and Meta inherits Micro's cloud config.
+    for name, static in (("micro", "primary"), ("primary", "meta"), ("meta", "primary")):
+        _write(boshes / f"cloud-config-{name}.yml", cloud_config(paths.ADDRESSES[static]))
+
+
+def variables(address: str) -> dict[str, Any]:
+    """A director's secrets, under the names of bosh-deployment."""
+    found: dict[str, Any] = {name: secrets.token_hex(16) for name in _PASSWORDS}
+    names = (address, "127.0.0.1")
+    director_ca, nats_ca, blobstore_ca = (certs.authority(name) for name in ("ca", "default.nats-ca.bosh-internal", "blobstore-ca"))
+    found["director_ssl"] = certs.issue(director_ca, address, names).as_variable()
+    found["mbus_bootstrap_ssl"] = certs.issue(director_ca, address, names).as_variable()
+    found["nats_ca"] = nats_ca.as_variable()
+    found["nats_server_tls"] = certs.issue(nats_ca, "default.nats.bosh-internal", names).as_variable()
+    found["nats_clients_director_tls"] = certs.issue(nats_ca, "default.director.bosh-internal").as_variable()
+    found["nats_clients_health_monitor_tls"] = certs.issue(nats_ca, "default.hm.bosh-internal").as_variable()
+    found["blobstore_ca"] = blobstore_ca.as_variable()
+    found["blobstore_server_tls"] = certs.issue(blobstore_ca, address, names).as_variable()
+    return found
+
+
+def instance_group_properties(name: str) -> dict[str, dict[str, Any]]:
+    """Properties of each job, under BOSH's own names."""
+    address = paths.ADDRESSES[name]
+    blobstore = {
+        "address": address,
+        "port": 25250,
+        "director": {"user": "director", "password": "((blobstore_director_password))"},
+        "agent": {"user": "agent", "password": "((blobstore_agent_password))"},
+        "tls": {"cert": {"ca": "((blobstore_ca.certificate))", "certificate": "((blobstore_server_tls.certificate))",
+                         "private_key": "((blobstore_server_tls.private_key))"}},
+    }  # fmt: skip
+    nats = {
+        "address": address,
+        "tls": {
+            "ca": "((nats_server_tls.ca))",
+            "client_ca": {"certificate": "((nats_ca.certificate))", "private_key": "((nats_ca.private_key))"},
+            "server": {"certificate": "((nats_server_tls.certificate))", "private_key": "((nats_server_tls.private_key))"},
+            "director": {"certificate": "((nats_clients_director_tls.certificate))",
+                         "private_key": "((nats_clients_director_tls.private_key))"},
+            "health_monitor": {"certificate": "((nats_clients_health_monitor_tls.certificate))",
+                               "private_key": "((nats_clients_health_monitor_tls.private_key))"},
+        },
+    }  # fmt: skip
+    postgres = {"user": "postgres", "password": "((postgres_password))", "database": "bosh", "port": 5432}
+    director = {
+        "name": name,
+        "address": address,
+        "db": {"host": "127.0.0.1", **postgres},
+        "cpi_job": "podman_cpi",
+        "workers": 2,
+        "ssl": {"key": "((director_ssl.private_key))", "cert": "((director_ssl.certificate))"},
+        "user_management": {
+            "provider": "local",
+            "local": {"users": [{"name": "admin", "password": "((admin_password))"}, {"name": "hm", "password": "((hm_password))"}]},
+        },
+    }
+    hm = {
+        "director_account": {"user": "hm", "password": "((hm_password))", "ca_cert": "((director_ssl.ca))"},
+        "resurrector_enabled": False,
+        # BOSH's own are 60 s and more; the lab need not wait that long to see a lost agent.
+        "intervals": {"agent_timeout": 20, "analyze_agents": 5, "poll_director": 10, "poll_grace_period": 15},
+    }
+    director_properties: dict[str, Any] = {"director": director, "nats": nats, "blobstore": blobstore, "postgres": postgres}
+    if name == "primary":
+        # As the blog has it: Primary resolves through Micro, which will be gone.
+        director_properties["dns"] = {"recursor": paths.ADDRESSES["micro"]}
+    return {
+        "user_add": {},
+        "postgres": {"postgres": postgres},
+        "nats": {"nats": nats, "director": director, "hm": {"director_account": hm["director_account"]}},
+        "blobstore": {"blobstore": blobstore},
+        "director": director_properties,
+        "health_monitor": {"hm": hm, "nats": nats, "director": {"address": address}},
+        "podman_cpi": {"agent": {"mbus": f"nats://{address}:4222"}},
+    }
+
+
+def _jobs(name: str, public_key: str) -> list[dict[str, Any]]:
+    properties = instance_group_properties(name)
+    properties["user_add"] = {"users": [{"name": "jumpbox", "public_key": public_key}]}
+    return [{"name": job, "release": paths.RELEASE[0], "properties": of} for job, of in properties.items()]
+
+
+def deployment_manifest(name: str, public_key: str) -> dict[str, Any]:
+    """A director as a deployment (v2)."""
+    return {
+        "name": f"bosh-{name}",
+        "releases": [{"name": paths.RELEASE[0], "version": paths.RELEASE[1]}],
+        "stemcells": [{"alias": "default", "name": paths.STEMCELL[0], "version": paths.STEMCELL[1]}],
+        "update": {"canaries": 1, "max_in_flight": 1, "canary_watch_time": "1000-120000", "update_watch_time": "1000-120000"},
+        "instance_groups": [
+            {
+                "name": GROUP,
+                "instances": 1,
+                "azs": ["z1"],
+                "vm_type": "director",
+                "stemcell": "default",
+                "persistent_disk_type": "default",
+                "networks": [{"name": "default", "static_ips": [paths.ADDRESSES[name]]}],
+                "jobs": _jobs(name, public_key),
+            }
+        ],
+    }
+
+
+def create_env_manifest(name: str, public_key: str) -> dict[str, Any]:
+    """A director for `bosh create-env`."""
+    address = paths.ADDRESSES[name]
+    mbus = {"ca": "((mbus_bootstrap_ssl.ca))", "certificate": "((mbus_bootstrap_ssl.certificate))", "private_key": "((mbus_bootstrap_ssl.private_key))"}
+    return {
+        "name": name,
+        "releases": [{"name": paths.RELEASE[0], "version": paths.RELEASE[1], "url": _file(paths.ARTIFACTS / "release.tgz"),
+                      "sha1": _sha1(paths.ARTIFACTS / "release.tgz")}],
+        "resource_pools": [{"name": "vms", "network": "default", "env": {"bosh": {"mbus": {"cert": mbus}}},
+                            "stemcell": {"url": _file(paths.ARTIFACTS / "stemcell.tgz"), "sha1": _sha1(paths.ARTIFACTS / "stemcell.tgz")},
+                            "cloud_properties": {"iaas_access": True}}],
+        "disk_pools": [{"name": "disks", "disk_size": 65536}],
+        "networks": [{"name": "default", "type": "manual", "subnets": [
+            {"range": paths.SUBNET, "gateway": paths.GATEWAY, "dns": [paths.GATEWAY], "static": [address]}]}],
+        "instance_groups": [{"name": GROUP, "instances": 1, "resource_pool": "vms", "persistent_disk_pool": "disks",
+                             "networks": [{"name": "default", "static_ips": [address]}], "jobs": _jobs(name, public_key)}],
+        "cloud_provider": {
+            "template": {"name": "podman_cpi", "release": paths.RELEASE[0]},
+            "mbus": f"https://mbus:((mbus_bootstrap_password))@{address}:6868",
+            "cert": mbus,
+            "properties": {"agent": {"mbus": "https://mbus:((mbus_bootstrap_password))@0.0.0.0:6868",
+                                     "blobstore": {"provider": "local", "options": {"blobstore_path": "/var/vcap/micro_bosh/data/cache"}}}},
+        },
+    }  # fmt: skip
+
+
+def cloud_config(static: str) -> dict[str, Any]:
+    return {
+        "azs": [{"name": "z1", "cloud_properties": {}}],
+        "vm_types": [{"name": "director", "cloud_properties": {"iaas_access": True}}, {"name": "default", "cloud_properties": {}}],
+        "disk_types": [{"name": "default", "disk_size": 65536, "cloud_properties": {}}],
+        "networks": [{"name": "default", "type": "manual", "subnets": [
+            {"az": "z1", "range": paths.SUBNET, "gateway": paths.GATEWAY, "dns": [paths.GATEWAY],
+             "reserved": ["10.10.0.1-10.10.0.3", "10.10.0.6-10.10.0.31", "10.10.0.64-10.10.0.254"], "static": [static]}]}],
+        "compilation": {"az": "z1", "network": "default", "vm_type": "default", "workers": 1, "reuse_compilation_vms": True},
+    }  # fmt: skip
+
+
+def _file(path: Path) -> str:
+    return f"file://{path}"
+
+
+def _sha1(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+class _Dumper(yaml.SafeDumper):
+    """No anchors: an operator's manifest has none."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def _write(path: Path, data: dict[str, Any], mode: int = 0o644) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        yaml.dump(data, stream, Dumper=_Dumper, sort_keys=False, default_flow_style=False)
