@@ -536,9 +536,9 @@ def _suffix(value: Any) -> str:
 
 def _vitals_cells(info: dict[str, Any], *, process: bool) -> list[str]:
     if process:
-        cpu = _percent((info.get("cpu") or {}).get("total"))
+        total = _percent((info.get("cpu") or {}).get("total"))
         memory = _memory(info.get("mem") or {})
-        return ["", _uptime((info.get("uptime") or {}).get("secs")), "", cpu, "", "", "", memory, "", "", "", ""]
+        return ["", _uptime((info.get("uptime") or {}).get("secs")), "", total, "", "", "", memory, "", "", "", ""]
     vitals = info.get("vitals") or {}
     cpu, disk = vitals.get("cpu") or {}, vitals.get("disk") or {}
     return [
@@ -688,7 +688,7 @@ def change_state(session: Session, args: Args) -> None:
 
 
 def cloud_check(session: Session, args: Args) -> None:
-    """``cck``: scan, show, and with ``--auto`` or ``--resolution`` resolve. ``--report`` fails when there are problems."""
+    """``cck``: scan, show, and resolve with ``--auto`` or ``--resolution``; ``--report`` fails on problems."""
     name = session.deployment()
     http = session.http
     path = f"/deployments/{_quote(name)}"

@@ -16,7 +16,6 @@ from boshlab.bosh_cli.client import Config, Options, Session
 from boshlab.bosh_cli.errors import BoshError
 from boshlab.bosh_cli.ui import UI
 
-
 # commands that need no director, or set up what is needed to find it
 OWN_START = (
     commands.environments,

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import urllib.parse
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,8 @@ def run(session: Session, args: argparse.Namespace) -> None:
     finally:
         # the account on the instances is taken back whatever happened; nobody waits for it
         cleanup = {**request, "command": "cleanup", "params": {"user_regex": f"^{user}"}}
-        try:
+        with suppress(BoshError):
             session.http.raw("POST", path, content=body(cleanup), headers=JSON_TYPE)
-        except BoshError:
-            pass
 
 
 def _run_all(
@@ -103,7 +102,8 @@ def _run_all(
             status, out, err = subprocess.run(line, check=False).returncode, "", ""
         else:
             done = subprocess.run(line, check=False, capture_output=True, stdin=subprocess.DEVNULL)
-            status, out, err = done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+            status = done.returncode
+            out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
         error = "" if status == 0 else f"Running command on '{label}': exit status {status}"
         if error:
             errors.append(BoshError(error, [BoshError(err.strip())] if err.strip() else []))
@@ -116,4 +116,4 @@ def _run_all(
         header = ["Instance", "Stdout", "Stderr", "Exit Code", "Error"]
         ui.table(Table("results", header, sorted(rows), transpose=True))
     if errors:
-        raise BoshError(f"{len(errors)} error occurred" if len(errors) == 1 else f"{len(errors)} errors occurred", errors)
+        raise BoshError(f"{len(errors)} error{'s' * (len(errors) > 1)} occurred", errors)

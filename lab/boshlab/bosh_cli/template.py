@@ -54,7 +54,7 @@ _Loader.yaml_implicit_resolvers = {
 def load(text: str | bytes) -> Any:
     """YAML as plain data. Raises BoshError for what is no YAML."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
