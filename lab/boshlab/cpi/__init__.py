@@ -90,7 +90,7 @@ class Cpi:
             # The MAC follows the address, so that a VM recreated at it is reached at once.
             "Networks": {paths.NETWORK: {"static_ips": [address], "static_mac": _mac(address)}},
             "cap_add": ["SYS_ADMIN", "AUDIT_WRITE"],
-            "r_limits": [{"type": f"RLIMIT_{kind}", "soft": 4096, "hard": 4096} for kind in ("NOFILE", "NPROC")],
+            "r_limits": [{"type": kind, "soft": 4096, "hard": 4096} for kind in ("NOFILE", "NPROC")],
             "use_image_resolve_conf": True,
             "use_image_hosts": False,
             "mounts": mounts,
