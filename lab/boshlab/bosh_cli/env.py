@@ -743,7 +743,6 @@ class Environment:
             "job": {"name": self.manifest.name, "templates": []},
             "packages": {},
             "configuration_hash": "unused-configuration-hash",
-            "rendered_templates_archive": {"blobstore_id": "", "sha1": ""},
         }
         with doing("Applying the initial agent state"):
             # with its networks the agent can tell its address
