@@ -125,7 +125,8 @@ async def resurrect(
     if monitor.meltdown.state(deployment, count, now) == "meltdown":
         say(f"{deployment}: we are in meltdown, skipping resurrection of {groups}")
         return
-    tasks = (await client.get("/tasks", params={"state": "queued,processing", "deployment": deployment, "verbose": 2})).json()
+    answer = await client.get("/tasks", params={"state": "queued,processing", "deployment": deployment, "verbose": 2})
+    tasks = answer.raise_for_status().json()
     if any(task["description"] == "scan and fix" for task in tasks):
         return
     answer = await client.put(f"/deployments/{deployment}/scan_and_fix", json={"jobs": groups})

@@ -28,7 +28,7 @@ import nats
 import nats.errors
 
 from boshlab.agent import settings as store
-from boshlab.agent.actions import ASYNCHRONOUS, LOCAL_BLOBS, ActionFailed, Actions
+from boshlab.agent.actions import ASYNCHRONOUS, LOCAL_BLOBS, ActionFailed, Actions, monit_states
 
 #: Seconds between two heartbeats; the real agent's are 60.
 HEARTBEAT = 3
@@ -91,11 +91,11 @@ class Dispatcher:
     def _task(self, task_id: str) -> dict[str, Any]:
         task = self._tasks.get(task_id)
         if task is None:
-            return {"exception": {"message": f"unknown agent task id {task_id}"}}
+            return {"exception": {"message": f"Action Failed get_task: Task with id {task_id} could not be found"}}
         if task["state"] == "running":
             return {"value": {"agent_task_id": task_id, "state": "running"}}
         if task["state"] == "failed":
-            return {"exception": {"message": task["error"]}}
+            return {"exception": {"message": f"Action Failed get_task: Task {task_id} result: {task['error']}"}}
         return {"value": task["value"]}
 
 
@@ -108,6 +108,7 @@ def heartbeat(actions: Actions) -> dict[str, Any]:
         "node_id": spec.get("id", ""),
         "job_state": actions.job_state(),
         "vitals": actions.vitals(),
+        "number_of_processes": len(monit_states()),
     }
 
 
@@ -240,7 +241,11 @@ def serve_https(actions: Actions, url: str) -> None:
 def boot(actions: Actions) -> None:
     """What happens before the bus: name servers, and the disks that this VM had before a reboot."""
     servers = [server for network in actions.settings["networks"].values() for server in network.get("dns") or []]
-    Path("/etc/resolv.conf").write_text("".join(f"nameserver {server}\n" for server in servers), encoding="utf-8")
+    resolv = Path("/etc/resolv.conf")
+    # The director job's own line stays: the agent also starts again while the jobs run.
+    kept = [line for line in resolv.read_text(encoding="utf-8").splitlines() if line.endswith("# dns.recursor")]
+    lines = kept + [f"nameserver {server}" for server in servers]
+    resolv.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     for cid in store.read(store.DISKS):
         try:
             actions.mount_disk(cid)

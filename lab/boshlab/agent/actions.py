@@ -28,6 +28,7 @@ JOBS = VCAP / "jobs"
 MONIT = "/var/vcap/bosh/bin/monit"
 LOCAL_BLOBS = VCAP / "micro_bosh" / "data" / "cache"
 MOUNT = "/var/vcap/store"
+STOPPED = VCAP / "monit" / "stopped"
 MONIT_TIMEOUT = 300
 #: Answered at once with an agent_task_id, and fetched with get_task (action/factory.go, IsAsynchronous).
 ASYNCHRONOUS = frozenset(
@@ -87,12 +88,14 @@ class Actions:
 
     def job_state(self) -> str:
         """running, starting, stopped or failing, as the agent reads it from monit."""
+        # Stopped is what the agent itself stopped; a `monit stop` by hand is failing (monit_job_supervisor.go, Status).
+        if STOPPED.exists():
+            return "stopped"
         states = list(monit_states().values())
-        if not states or all(state == "not monitored" for state in states):
-            return "stopped" if states else "running"
         if all(state == "ok" for state in states):
             return "running"
-        pending = all(state in ("ok", "initializing") or "pending" in state for state in states)
+        # monit cuts long states short: `Initializing - start pe...`.
+        pending = all(state == "ok" or state.startswith("initializing") or " - " in state for state in states)
         return "starting" if pending else "failing"
 
     def vitals(self) -> dict[str, Any]:
@@ -155,14 +158,18 @@ class Actions:
         self._wait_for_monit(lambda states: bool(states) or not wanted_files)
 
     def start(self) -> str:
-        self._wait_for_monit(lambda states: bool(states))
-        run(MONIT, "start", "all")
+        STOPPED.unlink(missing_ok=True)
+        # A VM of jobs without processes has nothing to start.
+        if any((VCAP / "monit" / "job").glob("*.monitrc")):
+            self._wait_for_monit(lambda states: bool(states))
+            run(MONIT, "start", "all")
         return "started"
 
     def stop(self, *_arguments: Any) -> str:
         if monit_states():
             run(MONIT, "stop", "all")
             self._wait_for_monit(lambda states: all(state == "not monitored" for state in states.values()))
+        STOPPED.touch()
         return "stopped"
 
     def _wait_for_monit(self, done: Callable[[dict[str, str]], bool]) -> None:
