@@ -79,9 +79,11 @@ def main() -> None:
     while True:
         try:
             if write(path, agents(config)):
-                subprocess.run(["/usr/sbin/nats-server", "--signal", f"reload={config['nats_pid_file']}"], check=True)
+                # The number, not the file: nats-server takes no PID file that ends with a newline.
+                pid = Path(config["nats_pid_file"]).read_text(encoding="utf-8").strip()
+                subprocess.run(["/usr/sbin/nats-server", "--signal", f"reload={pid}"], check=True)
                 print("wrote a new list of agents", flush=True)
-        except (httpx.HTTPError, subprocess.CalledProcessError) as error:
+        except (httpx.HTTPError, OSError, subprocess.CalledProcessError) as error:
             print(f"could not ask the director: {error}", flush=True)
         time.sleep(config["interval"])
 
