@@ -11,8 +11,8 @@ import tarfile
 from collections.abc import Callable
 from typing import Any
 
-import yaml
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import tasks_of
 
@@ -43,10 +43,10 @@ def name_and_version(path: str) -> tuple[str, str]:
             for member in archive:
                 if os.path.basename(member.name) in _MANIFESTS:
                     stream = archive.extractfile(member)
-                    manifest = yaml.safe_load(stream) if stream else None
+                    manifest = yaml_load(stream) if stream else None
                     if isinstance(manifest, dict):
                         return str(manifest["name"]), str(manifest["version"])
-    except (OSError, tarfile.TarError, yaml.YAMLError, KeyError) as error:
+    except Exception as error:
         raise ValueError(f"{path} cannot be read as a stemcell or release: {error}") from error
     raise ValueError(f"{path} has neither {' nor '.join(_MANIFESTS)}: it is no stemcell or release")
 

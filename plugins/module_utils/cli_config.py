@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 
 _DEFAULT_PORT = "25555"
@@ -33,7 +33,7 @@ class Aliases:
         entries: list[dict[str, str]] = []
         if os.path.exists(path):
             with open(path, encoding="utf-8") as stream:
-                entries = (yaml.safe_load(stream) or {}).get("environments") or []
+                entries = (yaml_load(stream) or {}).get("environments") or []
         cas = {entry["alias"]: entry.get("ca_cert", "") for entry in entries if entry.get("alias")}
         return cls({row["alias"]: row["url"] for row in rows}, cas)
 

@@ -14,7 +14,7 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(bosh cloud-check) and, where asked, resolves the problems that it finds.
-  - C(--auto) is not used: it ignores unresponsive agents.
+  - C(--auto) is not used, as it ignores unresponsive agents.
 extends_documentation_fragment: [bosh.ha.director]
 attributes:
   check_mode:

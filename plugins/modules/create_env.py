@@ -18,7 +18,8 @@ description:
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest]
 attributes:
   check_mode:
-    description: A first run and a deletion are foretold; whether a changed manifest would be applied is known only to create-env itself.
+    description: Not for every change.
+    details: A first run and a deletion are foretold; whether a changed manifest would be applied is known only to create-env itself.
     support: partial
   diff_mode:
     description: Nothing is compared line by line.
@@ -66,7 +67,6 @@ state_copy:
   sample: /root/.bosh_ha/state/micro_bosh-state.json.20261121T003341.000000Z
 """
 
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -83,7 +83,7 @@ SKIPPED = "Skipping deploy"
 
 
 def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
-    path = os.path.expanduser(module.params["state_file"])
+    path = module.params["state_file"]
     before = read_state(path)
     absent = module.params["state"] == "absent"
     if absent and not (current_vm_cid(before) or current_disk_cid(before)):

@@ -14,7 +14,7 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(bosh deploy) with the manifest and what is laid over it, or C(bosh delete-deployment).
-  - Whether something changed is what BOSH said: a diff of the manifest, or an instance that its task touched.
+  - Whether something changed is what BOSH said, that is a diff of the manifest, or an instance that its task touched.
   - Check mode is C(bosh deploy --dry-run), built by the same code as the deploy. The diff is BOSH's own, with values redacted.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest]
 attributes:

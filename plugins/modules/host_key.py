@@ -14,8 +14,10 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Keeps the host keys of a VM in a known_hosts file that is then checked strictly.
-  - With a deployment, the keys come from the VM through its director: C(bosh ssh) checks the VM's host key against what the agent told the director over its own, mutually verified, bus.
-  - Without one they are taken on first use. That is for a VM that was made a moment ago by the same play, and nothing else: a pinned key is never replaced on first use.
+  - With a deployment, the keys come from the VM through its director, as C(bosh ssh) checks the VM's host key
+    against what the agent told the director over its own, mutually verified, bus.
+  - Without one they are taken on first use. That is for a VM that was made a moment ago by the same play, and nothing else.
+    A pinned key is never replaced on first use.
 extends_documentation_fragment: [bosh.ha.director]
 attributes:
   check_mode:
@@ -69,7 +71,6 @@ source:
   sample: director
 """
 
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -82,7 +83,7 @@ READ_KEYS = "cat /etc/ssh/ssh_host_*_key.pub"
 
 
 def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
-    path, address = os.path.expanduser(module.params["known_hosts"]), module.params["address"]
+    path, address = module.params["known_hosts"], module.params["address"]
     before = pinned(path, address)
     if module.params["deployment"]:
         keys, source = ask_director(module, cli), "director"

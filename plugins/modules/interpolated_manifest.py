@@ -13,7 +13,7 @@ short_description: Read a BOSH manifest with its ops files and variables applied
 version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
-  - Runs C(bosh interpolate) and returns the manifest as data. The values of variables are in it: use C(no_log), or leave the vars out.
+  - Runs C(bosh interpolate) and returns the manifest as data. The values of variables are in it with O(with_variables), so use C(no_log) then.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest]
 attributes:
   check_mode:
@@ -46,8 +46,8 @@ content:
 
 from typing import Any
 
-import yaml
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli, manifest_words
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 
@@ -57,7 +57,7 @@ def interpolate(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     if not params["with_variables"]:
         params |= {"vars_files": [], "vars_store": None}
     output = cli.run("interpolate", *manifest_words(params))
-    content = yaml.safe_load("".join(output.blocks))
+    content = yaml_load("".join(output.blocks))
     if not isinstance(content, dict):
         raise ValueError(f"the manifest {params['manifest']} holds no mapping")
     return {"changed": False, "content": content}

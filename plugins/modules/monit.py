@@ -14,7 +14,8 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(monit start all) or C(monit stop all) and waits until every process is C(running) or C(not monitored).
-  - C(monit stop all) returns at once, and a copy of a running PostgreSQL goes through without complaint: a stop is proved by closed ports and by processes, not by monit's word alone.
+  - C(monit stop all) returns at once, and a copy of a running PostgreSQL goes through without complaint.
+    So a stop is proved by closed ports and by processes, not by monit's word alone.
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
@@ -24,10 +25,9 @@ attributes:
     support: none
 options:
   state:
-    description: V(info) only asks.
+    description: Without it the module only asks.
     type: str
-    choices: [info, started, stopped]
-    default: info
+    choices: [started, stopped]
   ports:
     description: TCP ports that must be open after a start and closed after a stop.
     type: list
@@ -118,7 +118,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["info", "started", "stopped"], "default": "info"},
+            "state": {"type": "str", "choices": ["started", "stopped"]},
             "ports": {"type": "list", "elements": "int", "default": []},
             "store": {"type": "path", "default": "/var/vcap/store"},
             "timeout": {"type": "int", "default": 300},
@@ -128,7 +128,7 @@ def main() -> None:
     )
     state = module.params["state"]
     seen = look(module)
-    done = {"info": "", "started": "all_running", "stopped": "all_stopped"}[state]
+    done = {"started": "all_running", "stopped": "all_stopped"}.get(state, "")
     if not done or seen[done]:
         module.exit_json(changed=False, **seen)
     if module.check_mode:

@@ -62,7 +62,8 @@ tasks:
   returned: always
   type: list
   elements: dict
-  sample: [{id: 79, state: done, user: hm, deployment: bosh-primary, description: scan and fix, result: '', started_epoch: 1795223518, finished_epoch: 1795223623}]
+  sample:
+    - {id: 79, state: done, user: hm, deployment: bosh-primary, description: scan and fix, result: '', started_epoch: 1795223518}
 """
 
 from typing import Any

@@ -13,9 +13,10 @@ short_description: Terminate a VM through a BOSH director
 version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
-  - Runs C(bosh delete-vm): the director's own CPI terminates the VM; its persistent disk is detached and stays.
-  - A director terminates VMs that it does not know, too, through its default CPI: any surviving director on the account replaces the IaaS console.
-  - A gone CID is no error for BOSH, so the module asks first whether the deployment still has the VM; of a VM of no deployment it can only say that it was told to be deleted.
+  - Runs C(bosh delete-vm), so the director's own CPI terminates the VM; its persistent disk is detached and stays.
+  - A director terminates VMs that it does not know, too, through its default CPI, so any surviving director on the account replaces the IaaS console.
+  - A gone CID is no error for BOSH, so the module asks first whether the deployment still has the VM.
+    Of a VM of no deployment it can only say that it was told to be deleted.
 extends_documentation_fragment: [bosh.ha.director]
 attributes:
   check_mode:

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tasks: queued by the API, done by workers, told by their event log."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from boshlab.director.clients import Agents, Blobstore, Cpi
+from boshlab.director.db import Event, Lock, Task, attribute, now
+
+TASKS = Path("/var/vcap/store/director/tasks")
+#: Seconds until a lock expires, and between two renewals; BOSH's are 240 and 60.
+LOCK_SECONDS, RENEW_SECONDS = 240.0, 60.0
+
+
+class TaskCancelled(Exception):
+    """Somebody cancelled the task."""
+
+
+class Failure(Exception):
+    """A failed task's error with BOSH's code."""
+
+    def __init__(self, message: str, code: int = 450001) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Context:
+    """What a job works with: the database, the clients, and the task's own logs."""
+
+    def __init__(self, engine: sa.Engine, config: dict[str, Any], task_id: int) -> None:
+        self.engine, self.config, self.task_id = engine, config, task_id
+        self.session = Session(engine, expire_on_commit=False)
+        self.uuid = attribute(self.session, "uuid")
+        self._directory = TASKS / str(task_id)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self.agents = _agents(config, self.uuid)
+        self.blobstore = Blobstore(config)
+        self.cpi = Cpi(config["cpi"], self.uuid, lambda words: self._write("cpi", words + "\n"))
+
+    def _write(self, name: str, text: str) -> None:
+        with open(self._directory / name, "a", encoding="utf-8") as stream:
+            stream.write(text)
+
+    def debug(self, words: str) -> None:
+        self._write("debug", f"{now().isoformat()} {words}\n")
+
+    def _append(self, column: str, text: str) -> None:
+        with self.engine.begin() as connection:
+            field = getattr(Task, column)
+            connection.execute(sa.update(Task).where(Task.id == self.task_id).values({column: field + text}))
+
+    def result_line(self, data: Any) -> None:
+        self._append("result_output", json.dumps(data) + "\n")
+
+    def event(self, stage: str, task: str, state: str, total: int = 1, index: int = 1, **more: Any) -> None:
+        """One line of the event log (event_log.rb)."""
+        progress = more.pop("progress", 100 if state == "finished" else 0)
+        tags = more.pop("tags", [])
+        line = {"time": int(time.time()), "stage": stage, "tags": tags, "total": total, "task": task, "index": index}
+        self._append("event_output", json.dumps(line | {"state": state, "progress": progress} | more, separators=(",", ":")) + "\n")
+
+    def error_event(self, code: int, message: str) -> None:
+        line = {"time": int(time.time()), "error": {"code": code, "message": message}}
+        self._append("event_output", json.dumps(line, separators=(",", ":")) + "\n")
+
+    @contextmanager
+    def step(self, stage: str, task: str, total: int = 1, index: int = 1, tags: list[str] | None = None) -> Iterator[Callable[[int, str], None]]:
+        """A step of a stage; what is yielded tells its progress."""
+        self.check_cancelled()
+        more: dict[str, Any] = {"tags": tags or []}
+        self.event(stage, task, "started", total, index, **more)
+        try:
+            yield lambda percent, status: self.event(
+                stage, task, "in_progress", total, index, progress=percent, data={"status": status}, **more
+            )
+        except Exception as error:
+            self.event(stage, task, "failed", total, index, progress=100, data={"error": str(error)}, **more)
+            raise
+        self.event(stage, task, "finished", total, index, **more)
+
+    def check_cancelled(self) -> None:
+        with self.engine.connect() as connection:
+            if connection.scalar(sa.select(Task.state).where(Task.id == self.task_id)) == "cancelling":
+                raise TaskCancelled(f"Task {self.task_id} cancelled")
+
+    @contextmanager
+    def lock(self, kind: str, resource: str) -> Iterator[None]:
+        """A lock as a row that expires unless it is renewed (lock.rb). A held one fails the task at once."""
+        name, uid = f"lock:{kind}:{resource}", str(uuid.uuid4())
+        with Session(self.engine) as session:
+            session.execute(sa.delete(Lock).where(Lock.name == name, Lock.expired_at < now()))
+            session.add(Lock(name=name, uid=uid, task_id=str(self.task_id), expired_at=now() + timedelta(seconds=LOCK_SECONDS)))
+            try:
+                session.commit()
+            except sa.exc.IntegrityError:
+                told = "deployment" if kind == "deployment" else kind
+                raise Failure(f"Unable to get {told} lock, maybe a deployment is in progress. Try again later.", 450001) from None
+        self.record("acquire", "lock", name)
+        stop = threading.Event()
+
+        def renew() -> None:
+            while not stop.wait(RENEW_SECONDS):
+                with self.engine.begin() as connection:
+                    until = now() + timedelta(seconds=LOCK_SECONDS)
+                    connection.execute(sa.update(Lock).where(Lock.uid == uid).values(expired_at=until))
+
+        threading.Thread(target=renew, daemon=True).start()
+        try:
+            yield
+        finally:
+            stop.set()
+            with self.engine.begin() as connection:
+                connection.execute(sa.delete(Lock).where(Lock.uid == uid))
+            self.record("release", "lock", name)
+
+    def record(self, action: str, kind: str, name: str, deployment: str | None = None) -> None:
+        """A row of `bosh events`."""
+        with Session(self.engine) as session, session.begin():
+            task = session.get_one(Task, self.task_id)
+            session.add(
+                Event(
+                    user=task.username, action=action, object_type=kind, object_name=name, task=str(self.task_id),
+                    deployment=deployment or task.deployment_name,
+                )
+            )  # fmt: skip
+
+
+_AGENTS: dict[str, Agents] = {}
+
+
+def _agents(config: dict[str, Any], director_uuid: str) -> Agents:
+    return _AGENTS.setdefault(director_uuid, Agents(config, director_uuid))
+
+
+def start(session: Session, user: str, kind: str, description: str, deployment: str | None = None, **arguments: Any) -> int:
+    """Queue a task and return its id."""
+    task = Task(username=user, type=kind, description=description, deployment_name=deployment, arguments=arguments)
+    session.add(task)
+    session.commit()
+    return task.id
+
+
+def work(engine: sa.Engine, config: dict[str, Any], jobs: dict[str, Callable[..., str | None]]) -> None:
+    """A worker: takes one queued task after another, for ever."""
+    while True:
+        try:
+            task = _take(engine)
+            if task is None:
+                time.sleep(0.3)
+                continue
+            run(engine, config, jobs, *task)
+        except sa.exc.OperationalError:
+            # PostgreSQL is away: monit sees to it.
+            time.sleep(1)
+
+
+def _take(engine: sa.Engine) -> tuple[int, str, dict[str, Any]] | None:
+    with Session(engine) as session, session.begin():
+        task = session.scalars(
+            sa.select(Task).where(Task.state == "queued").order_by(Task.id).limit(1).with_for_update(skip_locked=True)
+        ).first()
+        if task is None:
+            return None
+        task.state, task.started_at, task.timestamp, task.checkpoint_time = "processing", now(), now(), now()
+        return task.id, task.type, dict(task.arguments)
+
+
+def run(engine: sa.Engine, config: dict[str, Any], jobs: dict[str, Callable[..., str | None]], task_id: int, kind: str, arguments: dict[str, Any]) -> None:
+    """Do one task and write down how it ended."""
+    context = Context(engine, config, task_id)
+    state, result = "done", ""
+    try:
+        result = jobs[kind](context, **arguments) or ""
+    except TaskCancelled as cancelled:
+        state, result = "cancelled", str(cancelled)
+    except Exception as error:
+        context.debug(traceback.format_exc())
+        context.error_event(getattr(error, "code", 450001), str(error))
+        state, result = "error", str(error)
+    finally:
+        context.session.close()
+    with Session(engine) as session, session.begin():
+        task = session.get_one(Task, task_id)
+        task.state, task.result, task.timestamp = state, result, now()
+        for name, text in (("event", task.event_output), ("result", task.result_output)):
+            (TASKS / str(task_id) / name).write_text(text, encoding="utf-8")
+
+
+def recover(engine: sa.Engine) -> None:
+    """At start: what a killed worker left `processing` ended in error, and its locks are gone."""
+    with Session(engine) as session, session.begin():
+        for task in session.scalars(sa.select(Task).where(Task.state.in_(("processing", "cancelling")))):
+            task.state, task.result, task.timestamp = "error", "the worker was lost", now()
+            session.execute(sa.delete(Lock).where(Lock.task_id == str(task.id)))
