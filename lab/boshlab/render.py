@@ -41,7 +41,11 @@ def load_job(job_tgz: bytes) -> Job:
     """Read a job's tarball (job.MF, monit, templates/)."""
     members = read_tgz(job_tgz)
     manifest = yaml.safe_load(members["job.MF"])
-    sources = {name.removeprefix("templates/"): text.decode() for name, text in members.items() if name.startswith("templates/")}
+    sources = {
+        name.removeprefix("templates/"): text.decode()
+        for name, text in members.items()
+        if name.startswith("templates/")
+    }
     return Job(manifest["name"], manifest["templates"], sources, members.get("monit", b"").decode())
 
 
@@ -59,7 +63,11 @@ def render_job(job: Job, properties: dict[str, Any], spec: dict[str, Any]) -> di
         return value
 
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
     )
     environment.filters["json"] = lambda value: json.dumps(value, sort_keys=True)
     files: dict[str, tuple[bytes, int]] = {}
@@ -74,7 +82,9 @@ def render_job(job: Job, properties: dict[str, Any], spec: dict[str, Any]) -> di
 def rendered_archive(jobs: Iterable[tuple[str, dict[str, tuple[bytes, int]]]]) -> tuple[bytes, str]:
     """One tarball of all rendered jobs and its SHA-256; the same content gives the same digest."""
     members = {f"{name}/{path}": content for name, files in jobs for path, content in files.items()}
-    data = tgz({path: body for path, (body, _mode) in members.items()}, {path: mode for path, (_body, mode) in members.items()})
+    data = tgz(
+        {path: body for path, (body, _mode) in members.items()}, {path: mode for path, (_body, mode) in members.items()}
+    )
     return data, hashlib.sha256(data).hexdigest()
 
 
