@@ -336,7 +336,7 @@ def cloud_configs(call: Call) -> Any:
 
 
 def add_cloud_config(call: Call) -> Any:
-    _save_config(call, "cloud", call.query.get("name", "default"), call.body.decode())
+    _save_config(call, "cloud", call.query.get("name") or "default", call.body.decode())
     return Response(status_code=201)
 
 
