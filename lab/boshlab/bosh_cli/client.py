@@ -211,7 +211,7 @@ class Http:
         assert response is not None
         if response.status_code not in OK_STATUS:
             raise StatusError(response.status_code, response.text)
-        if response.status_code == 302 and method != "GET":
+        if response.status_code == 302:
             location = urllib.parse.urlsplit(response.headers.get("location", ""))
             return self.raw("GET", location.path)
         return response

@@ -253,6 +253,16 @@ def _diff(session: Session, lines: list[list[Any]]) -> None:
         session.ui.begin({"added": "+ ", "removed": "- "}.get(change or "", "  ") + f"{text}\n")
 
 
+def _config_diff(session: Session, path: str, content: bytes, headers: dict[str, str]) -> dict[str, Any]:
+    """The director's diff; empty from one that cannot tell."""
+    try:
+        return dict(session.http.json("POST", path, content=content, headers=headers))
+    except StatusError as error:
+        if error.status == 404:
+            return {}
+        raise BoshError("Fetching diff result", [error]) from error
+
+
 def cloud_config(session: Session, args: Args) -> None:
     """``cloud-config``."""
     _old_config(session, "cloud", args.name)
@@ -277,9 +287,7 @@ def _update_old_config(session: Session, args: Args, kind: str) -> None:
     with doing(f"Evaluating {kind} config"):
         content = template.render(template.read(args.path), flags_of(args)).encode()
     name = urllib.parse.urlencode({"name": args.name})
-    with doing("Fetching diff result"):
-        difference = http.json("POST", f"/{kind}_configs/diff?{name}", content=content, headers=YAML_TYPE)
-    _diff(session, difference.get("diff") or [])
+    _diff(session, _config_diff(session, f"/{kind}_configs/diff?{name}", content, YAML_TYPE).get("diff") or [])
     session.ui.confirm()
     with doing(f"Updating {kind} config"):
         http.raw("POST", f"/{kind}_configs?{name}", content=content, headers=YAML_TYPE)
@@ -357,8 +365,7 @@ def update_config(session: Session, args: Args) -> None:
     with doing("Evaluating config"):
         content = template.render(template.read(args.path), flags_of(args))
     asked: dict[str, Any] = {"type": args.type, "name": args.name, "content": content}
-    with doing("Fetching diff result"):
-        difference = http.json("POST", "/configs/diff", content=body(asked), headers=JSON_TYPE)
+    difference = _config_diff(session, "/configs/diff", body(asked), JSON_TYPE)
     _diff(session, difference.get("diff") or [])
     session.ui.confirm()
     expected = args.expected_latest_id or str((difference.get("from") or {}).get("id") or "")
@@ -416,7 +423,7 @@ def deployment(session: Session, args: Args) -> None:
     if found is None:
         raise BoshError(f"Expected to find deployment '{name}'")
     with doing("Finding deployment configs"):
-        used = http.json("GET", f"/deployment_configs?{urllib.parse.urlencode({'deployment[]': name})}")
+        used = http.json("GET", f"/deployment_configs?deployment[]={_quote(name)}")
     configs_used = [f"{c['config']['id']} {c['config']['type']}/{c['config']['name']}" for c in used]
     row = [name, _names(found.get("releases")), _names(found.get("stemcells")), "\n".join(configs_used)]
     row.append("\n".join(found.get("teams") or []))
@@ -794,6 +801,8 @@ def task(session: Session, args: Args) -> None:
 def cancel_task(session: Session, args: Args) -> None:
     """``cancel-task ID``."""
     http = session.http
+    with doing(f"Finding task '{args.id}'"):
+        http.json("GET", f"/tasks/{args.id}")
     with doing(f"Cancelling task '{args.id}'"):
         http.raw("DELETE", f"/task/{args.id}")
 

@@ -16,6 +16,9 @@ from typing import Any
 
 from boshlab.bosh_cli.errors import BoshError
 
+KINDS = ("replace", "remove", "test")
+# ops files are read while the command line is
+FLAG = "invalid argument for flag `-o, --ops-file' (expected []opts.OpsFileArg): "
 GO_MODIFIER = {m: f"patch.{m.capitalize()}Modifier" for m in ("prev", "next", "before", "after")}
 
 
@@ -321,36 +324,29 @@ def test(doc: Any, tokens: list[Token], operation: dict[str, Any]) -> Any:
     return doc
 
 
-def apply(doc: Any, operations: Any) -> Any:
-    """The document after all operations of one ops file. Raises BoshError in go-patch's words."""
-    if operations is None:
-        return doc
+def apply(doc: Any, operations: Any, source: str) -> Any:
+    """The document after all operations of one ops file, which ``source`` names.
+
+    Raises BoshError in the CLI's words: malformed operations before anything is done.
+    """
     parsed: list[tuple[str, list[Token], dict[str, Any]]] = []
-    for number, operation in enumerate(operations):
-        kind = operation.get("type", "")
-        shown = {
-            key.capitalize(): ("<redacted>" if key == "value" else operation[key])
-            for key in ("type", "path", "value", "absent", "error")
-            if operation.get(key) is not None
-        }
-        within = "within\n" + json.dumps(shown, indent=2)
-        if kind not in ("replace", "remove", "test"):
-            raise BoshError(f"Unknown operation [{number}] with type '{kind}' {within}")
-        label = f"{kind.capitalize()} operation [{number}]"
-        if operation.get("path") is None:
-            raise BoshError(f"{label}: Missing path {within}")
-        if kind == "replace" and operation.get("value") is None:
-            raise BoshError(f"{label}: Missing value {within}")
-        if kind == "remove" and operation.get("value") is not None:
-            raise BoshError(f"{label}: Cannot specify value {within}")
-        if kind == "test" and operation.get("value") is None and operation.get("absent") is None:
-            raise BoshError(f"{label}: Missing value or absent {within}")
+    for number, operation in enumerate(operations or []):
+        if not isinstance(operation, dict):
+            raise BoshError(f"{FLAG}Deserializing ops file '{source}': Expected operation [{number}] to be a map")
         try:
-            tokens = parse(operation["path"])
+            parsed.append(_definition(operation))
         except BoshError as error:
-            raise BoshError(f"{label}: Invalid path: {error} {within}") from error
-        parsed.append((kind, tokens, operation))
-    for kind, tokens, operation in parsed:
+            kind = str(operation.get("type", ""))
+            label = f"{kind.capitalize()} operation [{number}]: {error}"
+            if kind not in KINDS:
+                label = f"Unknown operation [{number}] with type '{kind}'"
+            shown = {**operation, "error": _failed(number, source)}
+            if shown.get("value") is not None:
+                shown["value"] = "<redacted>"
+            keys = [key for key in ("type", "path", "value", "absent", "error") if shown.get(key) is not None]
+            within = json.dumps({key.capitalize(): shown[key] for key in keys}, indent=2)
+            raise BoshError(f"{FLAG}Building ops: {label} within\n{within}") from error
+    for number, (kind, tokens, operation) in enumerate(parsed):
         try:
             if kind == "replace":
                 doc = replace(doc, tokens, operation["value"])
@@ -359,7 +355,27 @@ def apply(doc: Any, operations: Any) -> Any:
             else:
                 doc = test(doc, tokens, operation)
         except BoshError as error:
-            if operation.get("error"):
-                raise BoshError(f"Error '{operation['error']}': {error}") from error
-            raise
+            raise BoshError(f"Error '{_failed(number, source)}': {error}") from error
     return doc
+
+
+def _failed(number: int, source: str) -> str:
+    return f"operation [{number}] in {source} failed"
+
+
+def _definition(operation: dict[str, Any]) -> tuple[str, list[Token], dict[str, Any]]:
+    kind, value = str(operation.get("type", "")), operation.get("value")
+    if kind not in KINDS:
+        raise BoshError(kind)
+    if operation.get("path") is None:
+        raise BoshError("Missing path")
+    if kind == "replace" and value is None:
+        raise BoshError("Missing value")
+    if kind == "remove" and value is not None:
+        raise BoshError("Cannot specify value")
+    if kind == "test" and value is None and operation.get("absent") is None:
+        raise BoshError("Missing value or absent")
+    try:
+        return kind, parse(str(operation["path"])), operation
+    except BoshError as error:
+        raise BoshError(f"Invalid path: {error}") from error

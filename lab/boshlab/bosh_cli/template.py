@@ -29,7 +29,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_str(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
-    if "\n" in data.strip("\n") or data.endswith("\n"):
+    if "\n" in data:
         return dumper.represent_scalar("tag:yaml.org,2002:str", data, style="|")
     # what would be read as another type is double quoted by Go, single quoted by PyYAML
     plain = dumper.resolve(yaml.ScalarNode, data, (True, False)) == "tag:yaml.org,2002:str"
@@ -42,13 +42,26 @@ _Dumper.add_representer(type(None), lambda dumper, _data: dumper.represent_scala
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that leaves dates as the strings they were."""
+    """Reads scalars as Go does: no dates, no base 60, but numbers with an exponent only, and y and n are booleans."""
+
+    bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, regexp) for tag, regexp in resolvers if tag.rpartition(":")[2] not in ("timestamp", "int", "float")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:y|Y|n|N)$", "yYnN"),
+    ("int", r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$", "-+0123456789"),
+    (
+        "float",
+        r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        "-+.0123456789",
+    ),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
 def load(text: str | bytes) -> Any:
@@ -61,20 +74,22 @@ def load(text: str | bytes) -> Any:
         raise BoshError(f"yaml: line {where.line + 1}: {what}" if where else f"yaml: {what}") from error
 
 
-def _sort_key(key: Any) -> list[Any]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(key))]
+def _sort_key(key: Any) -> list[tuple[int, int, str]]:
+    """Digits count as numbers: ``a9`` comes before ``a10``."""
+    parts = re.split(r"(\d+)", str(key))
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
 
 
 def _sorted(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value, key=lambda k: [str(p) for p in _sort_key(k)])}
+        return {key: _sorted(value[key]) for key in sorted(value, key=_sort_key)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def dump(value: Any) -> str:
-    """Data as YAML, keys sorted."""
+    """Data as YAML, keys sorted, long lines folded."""
     out = yaml.dump(
-        _sorted(value), Dumper=_Dumper, default_flow_style=False, sort_keys=False, width=10**9, allow_unicode=True
+        _sorted(value), Dumper=_Dumper, default_flow_style=False, sort_keys=False, width=80, allow_unicode=True
     )
     return out.removesuffix("...\n")
 
@@ -268,13 +283,13 @@ class TemplateFlags:
         store = VarsStore(Path(self.vars_store).expanduser().absolute()) if self.vars_store else None
         return Variables(static, store)
 
-    def operations(self) -> Iterable[Any]:
-        """The operations of all ops files in order."""
+    def operations(self) -> Iterable[tuple[str, Any]]:
+        """Path and operations of all ops files in order."""
         for path in self.ops_files:
             operations = load(read(path, "file"))
             if operations is not None and not isinstance(operations, list):
                 raise BoshError(f"Deserializing ops file '{path}'", [BoshError("Expected a list of operations")])
-            yield operations
+            yield path, operations
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -301,8 +316,8 @@ def evaluate(
     """
     variables = flags.variables()
     document = load(text)
-    for operations in flags.operations():
-        document = gopatch.apply(document, operations)
+    for path, operations in flags.operations():
+        document = gopatch.apply(document, operations, path)
     definitions = document.get("variables") if isinstance(document, dict) else None
     lookup = _Lookup(variables, definitions or [])
     for definition in definitions or []:

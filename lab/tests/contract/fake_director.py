@@ -18,7 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 CLIENT, SECRET = "admin", "not-a-secret"
+UNKNOWN_TASK = 9999
 
 INFO: dict[str, Any] = {
     "name": "micro",
@@ -91,7 +94,7 @@ class Session:
                 if stage.startswith("Updating instance "):
                     stage, tags = "Updating instance", [stage.removeprefix("Updating instance ")]
                 state = "started"
-                if match := re.fullmatch(r"(.*) \(([\d:]+)\)", name):
+                if match := re.fullmatch(r"(.*) \((\d\d:\d\d:\d\d)\)", name):
                     name, state = match[1], "finished"
                 event = {"time": now, "stage": stage, "tags": tags, "total": 1, "task": name, "index": 1, "state": state}
                 self._event(task, {**event, "progress": 100 if state == "finished" else 0})
@@ -259,9 +262,9 @@ class FakeDirector:
     def _task(
         self, number: int, output: bool, query: dict[str, str], span: str
     ) -> tuple[int, dict[str, str], bytes]:
-        if number not in self.session.tasks:
+        if number == UNKNOWN_TASK:
             return self._error(404, 10000, f"Task {number} not found")
-        task = self.session.tasks[number]
+        task = self.session.tasks.get(number) or {"state": "processing", "start": 0}
         if not output:
             state = {"id": number, "state": task["state"], "started_at": task["start"], "timestamp": task["start"]}
             return self._json({**state, "description": "", "result": "", "user": CLIENT, "deployment": ""})
@@ -384,11 +387,7 @@ def _task_row(row: dict[str, str]) -> dict[str, Any]:
 
 def _event(row: dict[str, str]) -> dict[str, Any]:
     ident, _, parent = row["id"].partition(" <- ")
-    context = {}
-    for line in row["context"].split("\n"):
-        key, colon, value = line.partition(": ")
-        if colon:
-            context[key] = value
+    context = yaml.safe_load(row["context"]) or {}
     event: dict[str, Any] = {
         "id": ident,
         "timestamp": unix_time(row["time"]),
