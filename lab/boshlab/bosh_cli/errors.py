@@ -30,6 +30,13 @@ class BoshError(Exception):
         return lines
 
 
+class FlagError(BoshError):
+    """A flag's value cannot be used: the CLI says so in plain text on stderr, even with ``--json``."""
+
+    def __init__(self, flag: str, kind: str, why: str) -> None:
+        super().__init__(f"invalid argument for flag `{flag}' (expected {kind}): {why}")
+
+
 class MultiError(BoshError):
     """Several errors without a heading of their own."""
 

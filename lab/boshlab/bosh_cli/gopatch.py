@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from boshlab.bosh_cli.errors import BoshError
+from boshlab.bosh_cli.errors import BoshError, FlagError
 
 KINDS = ("replace", "remove", "test")
 # ops files are read while the command line is
-FLAG = "invalid argument for flag `-o, --ops-file' (expected []opts.OpsFileArg): "
+FLAG = ("-o, --ops-file", "[]opts.OpsFileArg")
 GO_MODIFIER = {m: f"patch.{m.capitalize()}Modifier" for m in ("prev", "next", "before", "after")}
 
 
@@ -310,72 +310,87 @@ def find(doc: Any, tokens: list[Token]) -> Any:
     return obj
 
 
-def test(doc: Any, tokens: list[Token], operation: dict[str, Any]) -> Any:
+def test(doc: Any, tokens: list[Token], value: Any, *, absent: bool) -> Any:
     """The document as it is, if it holds (or lacks) what the operation expects."""
-    if operation.get("absent"):
+    if absent:
         if tokens:
             try:
                 find(doc, tokens)
             except BoshError:
                 return doc
         raise BoshError(f"Expected to not find '{text(tokens)}'")
-    if find(doc, tokens) != operation["value"]:
+    if find(doc, tokens) != value:
         raise BoshError("Found value does not match expected value")
     return doc
 
 
-def apply(doc: Any, operations: Any, source: str) -> Any:
-    """The document after all operations of one ops file, which ``source`` names.
+@dataclass(frozen=True)
+class Operation:
+    """One operation of an ops file; ``failed`` is what is said when it cannot be done."""
 
-    Raises BoshError in the CLI's words: malformed operations before anything is done.
-    """
-    parsed: list[tuple[str, list[Token], dict[str, Any]]] = []
-    for number, operation in enumerate(operations or []):
-        if not isinstance(operation, dict):
-            raise BoshError(f"{FLAG}Deserializing ops file '{source}': Expected operation [{number}] to be a map")
+    kind: str
+    tokens: tuple[Token, ...]
+    value: Any
+    absent: bool
+    failed: str
+
+
+def operations(definitions: Any, source: str) -> list[Operation]:
+    """The operations of one ops file, which ``source`` names. Raises FlagError for malformed ones."""
+    found = []
+    if definitions is not None and not isinstance(definitions, list):
+        kind = "!!map" if isinstance(definitions, dict) else f"!!str `{str(definitions)[:10]}`"
+        why = f"yaml: unmarshal errors:\n  line 1: cannot unmarshal {kind} into []patch.OpDefinition"
+        raise FlagError(*FLAG, f"Deserializing ops file '{source}': {why}")
+    for number, definition in enumerate(definitions or []):
+        failed = f"operation [{number}] in {source} failed"
+        definition = definition if isinstance(definition, dict) else {}
         try:
-            parsed.append(_definition(operation))
+            found.append(_operation(definition, failed))
         except BoshError as error:
-            kind = str(operation.get("type", ""))
+            kind = str(definition.get("type", ""))
             label = f"{kind.capitalize()} operation [{number}]: {error}"
             if kind not in KINDS:
                 label = f"Unknown operation [{number}] with type '{kind}'"
-            shown = {**operation, "error": _failed(number, source)}
+            shown = {**definition, "error": failed}
             if shown.get("value") is not None:
                 shown["value"] = "<redacted>"
             keys = [key for key in ("type", "path", "value", "absent", "error") if shown.get(key) is not None]
             within = json.dumps({key.capitalize(): shown[key] for key in keys}, indent=2)
-            raise BoshError(f"{FLAG}Building ops: {label} within\n{within}") from error
-    for number, (kind, tokens, operation) in enumerate(parsed):
+            raise FlagError(*FLAG, f"Building ops: {label} within\n{within}") from error
+    return found
+
+
+def apply(doc: Any, found: list[Operation]) -> Any:
+    """The document after all operations. Raises BoshError in the CLI's words."""
+    for operation in found:
+        tokens = list(operation.tokens)
         try:
-            if kind == "replace":
-                doc = replace(doc, tokens, operation["value"])
-            elif kind == "remove":
+            if operation.kind == "replace":
+                doc = replace(doc, tokens, operation.value)
+            elif operation.kind == "remove":
                 doc = remove(doc, tokens)
             else:
-                doc = test(doc, tokens, operation)
+                doc = test(doc, tokens, operation.value, absent=operation.absent)
         except BoshError as error:
-            raise BoshError(f"Error '{_failed(number, source)}': {error}") from error
+            raise BoshError(f"Error '{operation.failed}': {error}") from error
     return doc
 
 
-def _failed(number: int, source: str) -> str:
-    return f"operation [{number}] in {source} failed"
-
-
-def _definition(operation: dict[str, Any]) -> tuple[str, list[Token], dict[str, Any]]:
-    kind, value = str(operation.get("type", "")), operation.get("value")
+def _operation(definition: dict[str, Any], failed: str) -> Operation:
+    kind, value = str(definition.get("type", "")), definition.get("value")
     if kind not in KINDS:
         raise BoshError(kind)
-    if operation.get("path") is None:
+    if definition.get("path") is None:
         raise BoshError("Missing path")
     if kind == "replace" and value is None:
         raise BoshError("Missing value")
     if kind == "remove" and value is not None:
         raise BoshError("Cannot specify value")
-    if kind == "test" and value is None and operation.get("absent") is None:
+    if kind == "test" and value is None and definition.get("absent") is None:
         raise BoshError("Missing value or absent")
     try:
-        return kind, parse(str(operation["path"])), operation
+        tokens = tuple(parse(str(definition["path"])))
     except BoshError as error:
         raise BoshError(f"Invalid path: {error}") from error
+    return Operation(kind, tokens, value, bool(definition.get("absent")), failed)

@@ -13,7 +13,7 @@ from typing import Any
 
 from boshlab.bosh_cli import VERSION, commands, env, template
 from boshlab.bosh_cli.client import Config, Options, Session
-from boshlab.bosh_cli.errors import BoshError
+from boshlab.bosh_cli.errors import BoshError, FlagError
 from boshlab.bosh_cli.ui import UI
 
 # commands that need no director, or set up what is needed to find it
@@ -244,9 +244,17 @@ def main(argv: list[str]) -> int:
             all_proxy=environ.get("BOSH_ALL_PROXY", ""),
         )
         session = Session(options, Config(options.config), ui)
+        if hasattr(args, "ops_files"):
+            flags = commands.flags_of(args)
+            flags.variables()
+            flags.operations()
         if args.run not in OWN_START:
             _ = session.http
         args.run(session, args)
+    except FlagError as error:
+        sys.stdout.write("\n")
+        sys.stderr.write(f"{error}\nExit code 1\n")
+        return 1
     except BoshError as error:
         ui.error_line(str(error))
         ui.error_line("Exit code 1")

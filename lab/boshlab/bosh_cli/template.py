@@ -7,16 +7,17 @@ import os
 import re
 import secrets
 import string
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from boshlab.bosh_cli import generate, gopatch
-from boshlab.bosh_cli.errors import BoshError, MultiError, doing
+from boshlab.bosh_cli.errors import BoshError, FlagError, MultiError, doing
 
 VARIABLE = re.compile(r"\(\((!?[-/.\w]+)\)\)")
 
@@ -44,7 +45,7 @@ _Dumper.add_representer(type(None), lambda dumper, _data: dumper.represent_scala
 class _Loader(yaml.SafeLoader):
     """Reads scalars as Go does: no dates, no base 60, but numbers with an exponent only, and y and n are booleans."""
 
-    bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
+    bool_values: ClassVar[dict[str, bool]] = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -94,16 +95,15 @@ def dump(value: Any) -> str:
     return out.removesuffix("...\n")
 
 
-def read(path: str, what: str = "file") -> str:
-    """The text of a file, ``-`` being stdin."""
+def read(path: str, what: str = "") -> str:
+    """The text of a file, ``-`` being stdin; ``what`` begins the error."""
     try:
         if path == "-":
-            return open(0, encoding="utf-8").read()
+            return sys.stdin.read()
         return Path(path).expanduser().read_text("utf-8")
     except OSError as error:
-        absolute = os.path.abspath(os.path.expanduser(path))
         reason = (error.strerror or str(error)).lower()
-        raise BoshError(f"Opening {what} {path}: open {absolute}: {reason}") from error
+        raise BoshError(f"{what}Opening file {path}: open {path}: {reason}") from error
 
 
 @dataclass
@@ -262,34 +262,45 @@ class TemplateFlags:
     ops_files: Sequence[str] = ()
 
     def variables(self) -> Variables:
-        """All values the flags give. Raises BoshError for unreadable files and malformed flags."""
+        """All values the flags give. Raises FlagError for unreadable files and malformed flags."""
         static: dict[str, Any] = {}
         for prefix in self.vars_envs:
             for name, value in os.environ.items():
                 if name.startswith(prefix + "_"):
                     static[name.removeprefix(prefix + "_")] = load(value)
         for path in self.vars_files:
-            values = load(read(path, "file"))
-            if values is not None and not isinstance(values, dict):
-                raise BoshError(f"Deserializing variables file '{path}'", [BoshError("Expected a map")])
+            try:
+                values = load(read(path, f"Reading variables file '{path}': "))
+                if values is not None and not isinstance(values, dict):
+                    raise BoshError(f"Deserializing variables file '{path}': Expected a map")
+            except BoshError as error:
+                raise FlagError("-l, --vars-file", "[]template.VarsFileArg", str(error)) from error
             static.update(values or {})
         for pair in self.var_files:
-            name, value = _pair(pair)
-            static[name] = read(value)
+            try:
+                name, path = _pair(pair)
+                static[name] = read(path, f"Reading variable from file '{path}': ")
+            except BoshError as error:
+                raise FlagError("--var-file", "[]template.VarFileArg", str(error)) from error
         for pair in self.vars:
-            name, value = _pair(pair)
-            # a quoted or multi-line value stays text, the rest is YAML
-            static[name] = load(value)
+            try:
+                name, value = _pair(pair)
+                static[name] = load(value)
+            except BoshError as error:
+                raise FlagError("-v, --var", "[]template.VarKV", str(error)) from error
         store = VarsStore(Path(self.vars_store).expanduser().absolute()) if self.vars_store else None
         return Variables(static, store)
 
-    def operations(self) -> Iterable[tuple[str, Any]]:
-        """Path and operations of all ops files in order."""
+    def operations(self) -> list[gopatch.Operation]:
+        """The operations of all ops files in order. Raises FlagError for unreadable and malformed ones."""
+        found: list[gopatch.Operation] = []
         for path in self.ops_files:
-            operations = load(read(path, "file"))
-            if operations is not None and not isinstance(operations, list):
-                raise BoshError(f"Deserializing ops file '{path}'", [BoshError("Expected a list of operations")])
-            yield path, operations
+            try:
+                definitions = load(read(path, f"Reading ops file '{path}': "))
+            except BoshError as error:
+                raise FlagError(*gopatch.FLAG, str(error)) from error
+            found += gopatch.operations(definitions, path)
+        return found
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -316,8 +327,7 @@ def evaluate(
     """
     variables = flags.variables()
     document = load(text)
-    for path, operations in flags.operations():
-        document = gopatch.apply(document, operations, path)
+    document = gopatch.apply(document, flags.operations())
     definitions = document.get("variables") if isinstance(document, dict) else None
     lookup = _Lookup(variables, definitions or [])
     for definition in definitions or []:

@@ -96,7 +96,7 @@ class Session:
                 state = "started"
                 if match := re.fullmatch(r"(.*) \((\d\d:\d\d:\d\d)\)", name):
                     name, state = match[1], "finished"
-                event = {"time": now, "stage": stage, "tags": tags, "total": 1, "task": name, "index": 1, "state": state}
+                event = {"time": now, "stage": stage, "tags": tags, "task": name, "state": state, "total": 1, "index": 1}
                 self._event(task, {**event, "progress": 100 if state == "finished" else 0})
                 if state == "started":
                     current = {**event, "progress": 0}
@@ -188,7 +188,7 @@ class FakeDirector:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+            def log_message(self, format: str, *args: Any) -> None:
                 """Be quiet."""
 
             def _serve(self) -> None:
@@ -239,9 +239,8 @@ class FakeDirector:
             return 401, {"WWW-Authenticate": 'Basic realm="BOSH Director"'}, f"Not authorized: '{path}'\n".encode()
         if match := re.fullmatch(r"/tasks/(\d+)(/output)?", path):
             return self._task(int(match[1]), bool(match[2]), query, request.headers.get("Range", ""))
-        if match := re.match(r"/deployments/([^/]+)", path):
-            if match[1] == "nope":
-                return self._error(404, 70000, "Deployment 'nope' doesn't exist")
+        if re.match(r"/deployments/nope(/|$)", path):
+            return self._error(404, 70000, "Deployment 'nope' doesn't exist")
         return self._route(method, path)
 
     def _info(self, known: bool) -> dict[str, Any]:
@@ -268,10 +267,8 @@ class FakeDirector:
         if not output:
             state = {"id": number, "state": task["state"], "started_at": task["start"], "timestamp": task["start"]}
             return self._json({**state, "description": "", "result": "", "user": CLIENT, "deployment": ""})
-        if query.get("type") == "result":
-            text = self.session.result_output()
-        else:
-            text = self.session.event_output(number)
+        result = query.get("type") == "result"
+        text = self.session.result_output() if result else self.session.event_output(number)
         begin = int(span.removeprefix("bytes=").removesuffix("-") or 0) if span else 0
         data = text.encode()
         if span and begin >= len(data):

@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 LAB = HERE.parents[1]
 CASES = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "recorded").glob("*.json"))}
 REAL = os.environ.get("BOSH_REAL_CLI", "")
+INTERPOLATIONS = json.loads((HERE / "recorded" / "interpolate.list").read_text())
 CLIS = ["lab", *(["real"] if REAL else [])]
 
 # cases that need something else than an answering director
@@ -186,6 +187,28 @@ def test_a_wrong_ca_is_told_as_recorded(cli: str, home: Path, tls: dict[str, Pat
     recorded = case["stdout"]["Lines"][0].split(" (possibly")[0]
     assert first == recorded.replace("https://10.245.0.3:25555", director.url)
     assert (status, document["Lines"][1:]) == (1, case["stdout"]["Lines"][1:])
+
+
+@pytest.mark.parametrize("cli", CLIS)
+@pytest.mark.parametrize("number", range(len(INTERPOLATIONS)))
+def test_interpolate_prints_what_the_real_one_did(number: int, cli: str, tmp_path: Path) -> None:
+    case = INTERPOLATIONS[number]
+    (tmp_path / "m.yml").write_text(case["manifest"])
+    for name, text in case.get("files", {}).items():
+        (tmp_path / name).write_text(text)
+    words = ["int", "m.yml", "--json"]
+    for index, text in enumerate(case["ops"]):
+        (tmp_path / f"o{index}.yml").write_text(text)
+        words += ["-o", f"o{index}.yml"]
+    command = [REAL] if cli == "real" else [sys.executable, "-m", "boshlab.bosh_cli"]
+    environ = {**os.environ, "PYTHONPATH": str(LAB), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [*command, *words, *case["args"]], env=environ, capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    wanted = case["stdout"]
+    printed = json.loads(done.stdout) if isinstance(wanted, dict) else done.stdout
+    assert (done.returncode, printed) == (case["exit"], wanted)
+    assert done.stderr.replace(str(tmp_path), ".") == case["stderr"]
 
 
 @pytest.mark.parametrize("cli", CLIS)
