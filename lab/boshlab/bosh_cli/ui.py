@@ -153,7 +153,11 @@ class UI:
             return "".join("\t".join(row) + "\t\n" for row in cells)
         if table.transpose:
             wide = max((len(t) for t in titles), default=0)
-            text = "".join(f"{t:<{wide}}  {c}\n" for row in rows for t, c in zip(titles, row, strict=True))
+            text = ""
+            for row in rows:
+                for title, cell in zip(titles, row, strict=True):
+                    first, *more = cell.split("\n")
+                    text += f"{title:<{wide}}  {first}\n" + "".join(f"{'':<{wide}}  {line}\n" for line in more)
             return f"\n{text}\n"
         widths = [max([len(t), *(len(row[i]) for row in cells)]) for i, t in enumerate(titles)]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) for r in [titles, *cells]]

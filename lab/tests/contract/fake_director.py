@@ -96,7 +96,8 @@ class Session:
                 state = "started"
                 if match := re.fullmatch(r"(.*) \((\d\d:\d\d:\d\d)\)", name):
                     name, state = match[1], "finished"
-                event = {"time": now, "stage": stage, "tags": tags, "task": name, "state": state, "total": 1, "index": 1}
+                event: dict[str, Any] = {"time": now, "stage": stage, "tags": tags, "total": 1, "index": 1}
+                event |= {"task": name, "state": state}
                 self._event(task, {**event, "progress": 100 if state == "finished" else 0})
                 if state == "started":
                     current = {**event, "progress": 0}
