@@ -96,7 +96,8 @@ def _run_all(
     for host in hosts:
         ident = host.get("id") or str(host.get("index", ""))
         label = f"{host.get('job') or '?'}/{ident}"
-        line = ["ssh", *(["-tt"] if shell else []), *_options(args, host, key, known), "-l", user]
+        # as the real CLI always asks for a terminal, a command's lines end in CR LF
+        line = ["ssh", "-tt", *_options(args, host, key, known), "-l", user]
         line += ["--", str(host["ip"]), *args.remote_command]
         if shell:
             status, out, err = subprocess.run(line, check=False).returncode, "", ""

@@ -184,7 +184,7 @@ class UI:
                 "Blocks": self._blocks or None,
                 "Lines": self._lines or None,
             }
-            self._write(self.out, json.dumps(document, indent=4, ensure_ascii=False) + "\n")
+            self._write(self.out, json.dumps(document, indent=4, ensure_ascii=False))
 
     @staticmethod
     def _write(stream: TextIO, text: str) -> None:
