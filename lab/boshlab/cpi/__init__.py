@@ -75,6 +75,7 @@ class Cpi:
         network = next(iter(networks.values()))
         attached = paths.VMS / cid / "attached"
         attached.mkdir(parents=True)
+        attached.chmod(0o755)
         mounts = [{"type": "bind", "source": str(attached), "destination": paths.ATTACHED, "options": ["rbind"]}]
         if properties.get("iaas_access"):
             # The way to the IaaS that a real CPI has by credentials: Podman's socket and the disks.
@@ -139,6 +140,8 @@ class Cpi:
         cid = f"disk-{secrets.token_hex(6)}"
         disk = paths.DISKS / cid
         disk.mkdir(parents=True)
+        # The root of a fresh file system is open to all; the caller's umask must not close it.
+        disk.chmod(0o755)
         # Size in MiB. It is kept beside the disk, not in it: what is in it belongs to the VM.
         (paths.DISKS / f"{cid}.json").write_text(json.dumps({"size": size}), encoding="utf-8")
         return cid
