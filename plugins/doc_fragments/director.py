@@ -13,25 +13,43 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   environment:
-    description: Address or alias of the director.
+    description:
+      - Address or alias of the director.
+      - Where it is not set, the value of the environment variable E(BOSH_ENVIRONMENT) is used.
     type: str
   client:
-    description: User of the director, or UAA client.
+    description:
+      - User of the director, or UAA client.
+      - Where it is not set, the value of the environment variable E(BOSH_CLIENT) is used.
     type: str
   client_secret:
-    description: Password of the user, or secret of the client. Passed to the CLI by environment.
+    description:
+      - Password of the user, or secret of the client. Passed to the CLI by environment, never on its command line.
+      - Where it is not set, the value of the environment variable E(BOSH_CLIENT_SECRET) is used.
     type: str
   ca_cert:
-    description: CA certificate of the director, as PEM text or as a path that the CLI can read.
+    description:
+      - CA certificate of the director, as PEM text or as a path that the CLI can read.
+      - Where it is not set, the value of the environment variable E(BOSH_CA_CERT) is used.
     type: str
   cli:
     description: The C(bosh) command, version 7.
     type: str
     default: bosh
   config_path:
-    description: The CLI's own config file, where its aliases are. The CLI's default is C(~/.bosh/config).
+    description:
+      - The CLI's own config file, where its aliases are. The CLI's default is C(~/.bosh/config).
+      - Where it is not set, the value of the environment variable E(BOSH_CONFIG) is used.
     type: path
   all_proxy:
-    description: "Proxy for the director's API, for example C(ssh+socks5://jumpbox@bastion:22?private-key=/path)."
+    description:
+      - "Proxy for the director's API, for example C(ssh+socks5://jumpbox@bastion:22?private-key=/path)."
+      - Where it is not set, the value of the environment variable E(BOSH_ALL_PROXY) is used.
     type: str
+  timeout:
+    description:
+      - Seconds after which a command of the CLI is ended; V(0) waits as long as it takes.
+      - A task that the command had started goes on at the director.
+    type: int
+    default: 0
 """

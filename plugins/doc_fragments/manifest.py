@@ -25,6 +25,12 @@ options:
     type: list
     elements: path
     default: []
+  vars:
+    description:
+      - Variables as data, laid over those of O(vars_files). They are passed by a file that only its owner can read.
+      - Ansible hides their values wherever they appear in the module's output.
+    type: dict
+    default: {}
   vars_store:
     description: Path of the variables store. BOSH writes the variables into it that it generates.
     type: path

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible.module_utils.basic import env_fallback
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import BoshOutput, parse_output
 
@@ -23,13 +26,16 @@ _VERSION = re.compile(r"version (\d+)\.(\d+)\.(\d+)")
 
 #: Options of every module that talks to a director; the fragment bosh.ha.director describes them.
 DIRECTOR_ARGS: dict[str, dict[str, Any]] = {
-    "environment": {"type": "str"},
-    "client": {"type": "str"},
-    "client_secret": {"type": "str", "no_log": True},
-    "ca_cert": {"type": "str"},
+    "environment": {"type": "str", "fallback": (env_fallback, ["BOSH_ENVIRONMENT"])},
+    "client": {"type": "str", "fallback": (env_fallback, ["BOSH_CLIENT"])},
+    # The fallback also makes Ansible hide a secret that came by the shell's environment.
+    "client_secret": {"type": "str", "no_log": True, "fallback": (env_fallback, ["BOSH_CLIENT_SECRET"])},
+    "ca_cert": {"type": "str", "fallback": (env_fallback, ["BOSH_CA_CERT"])},
     "cli": {"type": "str", "default": "bosh"},
-    "config_path": {"type": "path"},
-    "all_proxy": {"type": "str"},
+    "config_path": {"type": "path", "fallback": (env_fallback, ["BOSH_CONFIG"])},
+    # A proxy's URL may hold a password.
+    "all_proxy": {"type": "str", "no_log": True, "fallback": (env_fallback, ["BOSH_ALL_PROXY"])},
+    "timeout": {"type": "int", "default": 0},
 }
 
 #: Options of every module that takes a manifest; the fragment bosh.ha.manifest describes them.
@@ -37,6 +43,7 @@ MANIFEST_ARGS: dict[str, dict[str, Any]] = {
     "manifest": {"type": "path"},
     "ops_files": {"type": "list", "elements": "path", "default": []},
     "vars_files": {"type": "list", "elements": "path", "default": []},
+    "vars": {"type": "dict", "default": {}, "no_log": True},
     "vars_store": {"type": "path"},
 }
 
@@ -51,7 +58,8 @@ class Director:
     ca_cert: str = field(default="", repr=False)
     cli: str = "bosh"
     config_path: str = ""
-    all_proxy: str = ""
+    all_proxy: str = field(default="", repr=False)
+    timeout: int = 0
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> Director:
@@ -71,6 +79,31 @@ class Director:
         # A BOSH_DEPLOYMENT left in a person's shell must not choose the deployment for us.
         fixed = {"BOSH_NON_INTERACTIVE": "true", "BOSH_DEPLOYMENT": "", "LC_ALL": "C.UTF-8"}
         return {name: value for name, value in known.items() if value} | fixed
+
+
+class Deadline:
+    """Ends a process that ran for too long. `seconds` of 0 or less never end it."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        self.passed = False
+        self._timer: threading.Timer | None = None
+
+    def watch(self, process: Any) -> None:
+        """Start the clock for a process, a subprocess.Popen."""
+        if self.seconds > 0:
+            self._timer = threading.Timer(self.seconds, self._end, [process])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end(self, process: Any) -> None:
+        self.passed = True
+        process.terminate()
+
+    def stop(self) -> None:
+        """The process ended by itself."""
+        if self._timer:
+            self._timer.cancel()
 
 
 class BoshCli:
@@ -94,14 +127,25 @@ class BoshCli:
         `cck --report` exits with 1 when it found problems, so not every 1 is an error.
         """
         command = self.argv(*words, deployment=deployment)
-        try:
-            rc, out, err = self._run_command(command, environ_update=self.director.environ(), handle_exceptions=False)
-        except OSError as error:
-            raise BoshFailure(command, 127, str(error), cause="cli_missing") from error
+        rc, out, err = self._call(command, self.director.environ())
         output = parse_output(out)
         if not output.lines and err:
             output = BoshOutput(lines=err.splitlines(), plain=err)
         return rc, output, command
+
+    def _call(self, command: list[str], environ: dict[str, str]) -> tuple[int, str, str]:
+        deadline = Deadline(self.director.timeout)
+        try:
+            rc, out, err = self._run_command(
+                command, environ_update=environ, handle_exceptions=False, before_communicate_callback=deadline.watch
+            )
+        except OSError as error:
+            raise BoshFailure(command, 127, str(error), cause="cli_missing") from error
+        finally:
+            deadline.stop()
+        if deadline.passed:
+            raise BoshFailure(command, rc, f"there was no end after {deadline.seconds} s", cause="timed_out")
+        return rc, out, err
 
     def run(self, *words: str, deployment: str = "") -> BoshOutput:
         """Run and return the output; raises BoshFailure when BOSH did not succeed."""
@@ -113,10 +157,7 @@ class BoshCli:
     def require_version(self, oldest: tuple[int, int] = OLDEST_CLI) -> str:
         """The CLI's version; raises BoshFailure when it is missing or older than `oldest`."""
         command = [self.director.cli, "--version"]
-        try:
-            rc, out, err = self._run_command(command, environ_update={}, handle_exceptions=False)
-        except OSError as error:
-            raise BoshFailure(command, 127, str(error), cause="cli_missing") from error
+        rc, out, err = self._call(command, {})
         found = _VERSION.search(out)
         if rc != 0 or not found:
             raise BoshFailure(command, rc, (out or err).strip() or "no version was printed")
@@ -132,10 +173,11 @@ class BoshCli:
         return ".".join(found.groups())
 
 
-def manifest_words(params: dict[str, Any]) -> list[str]:
-    """The manifest and what is laid over it: ops files, vars files, vars store.
+def manifest_words(params: dict[str, Any], scratch: str = "") -> list[str]:
+    """The manifest and what is laid over it: ops files, vars files, variables, vars store.
 
-    Raises ValueError naming the file that cannot be read, before the CLI is run.
+    Variables given as data go by a file for the owner only in the directory `scratch`, never by argv. Raises ValueError
+    naming the file that cannot be read, before the CLI is run.
     """
     if not params.get("manifest"):
         raise ValueError("`manifest` is needed: the path of the manifest")
@@ -146,6 +188,17 @@ def manifest_words(params: dict[str, Any]) -> list[str]:
     for name, flag in (("ops_files", "-o"), ("vars_files", "-l")):
         for path in params.get(name) or []:
             words += [flag, os.path.expanduser(path)]
+    if params.get("vars"):
+        words += ["-l", _vars_file(params["vars"], scratch)]
     if params.get("vars_store"):
         words += ["--vars-store", os.path.expanduser(params["vars_store"])]
     return words
+
+
+def _vars_file(variables: dict[str, Any], scratch: str) -> str:
+    path = os.path.join(scratch, "bosh_ha_vars.yml")
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        # JSON is YAML, too.
+        json.dump(variables, stream)
+    return path

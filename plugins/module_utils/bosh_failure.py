@@ -16,6 +16,11 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
         "the bosh CLI is missing: install v7 or set `cli` (bosh_ha_cli) to its path",
     ),
     (
+        "timed_out",
+        r"there was no end after \d+ s",
+        "the command was ended after `timeout`; a task that it had started goes on: look at `bosh tasks`",
+    ),
+    (
         "wrong_ca",
         r"failed to verify certificate|certificate signed by unknown authority|x509:",
         "the director's certificate does not match `ca_cert`: is it this director's CA, with this address?",

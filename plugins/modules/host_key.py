@@ -41,6 +41,10 @@ options:
   instance:
     description: Instance group or instance of the VM.
     type: str
+  made_now:
+    description: The caller made this VM a moment ago, so an older pin of its address is another VM's and is replaced.
+    type: bool
+    default: false
   port:
     description: Port of sshd, for first use.
     type: int
@@ -87,7 +91,7 @@ def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     before = pinned(path, address)
     if module.params["deployment"]:
         keys, source = ask_director(module, cli), "director"
-    elif before:
+    elif before and not module.params["made_now"]:
         return {"changed": False, "host_keys": before, "source": "pinned"}
     elif module.check_mode:
         return {"changed": True, "host_keys": [], "source": "first_use"}
@@ -126,6 +130,7 @@ def main() -> None:
             "known_hosts": {"type": "path", "required": True, "no_log": False},
             "deployment": {"type": "str"},
             "instance": {"type": "str"},
+            "made_now": {"type": "bool", "default": False},
             "port": {"type": "int", "default": 22},
         },
         pin,

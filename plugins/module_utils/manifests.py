@@ -1,0 +1,99 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is looked for and changed in director manifests, v1 (global properties) and v2 (per job)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Operation = dict[str, Any]
+
+
+def property_homes(manifest: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Every place of a manifest that holds properties: its ops path, the properties, and the job's name or ''."""
+    if isinstance(manifest.get("properties"), dict):
+        yield "/properties", manifest["properties"], ""
+    for kind in ("instance_groups", "jobs"):
+        for group in manifest.get(kind) or []:
+            at = f"/{kind}/name={_escaped(group['name'])}"
+            if isinstance(group.get("properties"), dict):
+                yield f"{at}/properties", group["properties"], ""
+            for inner in ("jobs", "templates"):
+                for job in group.get(inner) or []:
+                    if isinstance(job, dict) and isinstance(job.get("properties"), dict):
+                        yield f"{at}/{inner}/name={_escaped(job['name'])}/properties", job["properties"], job["name"]
+
+
+def strip_dns_recursor_ops(manifest: dict[str, Any]) -> list[Operation]:
+    """Ops that remove every `dns.recursor`, global and per job; none where there is none."""
+    return [
+        {"type": "remove", "path": f"{path}/dns/recursor"}
+        for path, properties, _job in property_homes(manifest)
+        if isinstance(properties.get("dns"), dict) and "recursor" in properties["dns"]
+    ]
+
+
+def enable_resurrector_ops(
+    manifest: dict[str, Any], minimum_down_jobs: int = 5, percent_threshold: float = 0.2, time_threshold: int = 600
+) -> list[Operation]:
+    """Ops that switch the health monitor's resurrector on, with its thresholds (time in seconds).
+
+    v2 has them with the job health_monitor, v1 in the global properties. Raises ValueError where the manifest
+    has no health monitor. Source of the names: bosh jobs/health_monitor/spec.
+    """
+    homes = [
+        f"/instance_groups/name={_escaped(group['name'])}/jobs/name=health_monitor/properties?"
+        for group in manifest.get("instance_groups") or []
+        if any(job.get("name") == "health_monitor" for job in group.get("jobs") or [])
+    ]
+    if not homes and "hm" in (manifest.get("properties") or {}):
+        homes = ["/properties"]
+    if not homes:
+        raise ValueError(f"the manifest of {manifest.get('name')} has neither a job health_monitor nor properties.hm")
+    wanted = {
+        "resurrector_enabled": True,
+        "resurrector?/minimum_down_jobs": minimum_down_jobs,
+        "resurrector?/percent_threshold": percent_threshold,
+        "resurrector?/time_threshold": time_threshold,
+    }
+    return [
+        {"type": "replace", "path": f"{home}/hm?/{key}{'' if key.endswith('?') else '?'}", "value": value}
+        for home in homes
+        for key, value in wanted.items()
+    ]
+
+
+def resurrector_enabled(manifest: dict[str, Any]) -> bool:
+    """Whether a manifest switches the resurrector on anywhere."""
+    return any(
+        isinstance(properties.get("hm"), dict) and properties["hm"].get("resurrector_enabled") is True
+        for _path, properties, _job in property_homes(manifest)
+    )
+
+
+def address_mentions(data: Any, address: str, path: str = "") -> list[str]:
+    """Paths of every value that names the address, as a whole word."""
+    if isinstance(data, dict):
+        return [
+            found
+            for key, value in data.items()
+            for found in address_mentions(value, address, f"{path}/{_escaped(str(key))}")
+        ]
+    if isinstance(data, list):
+        found = []
+        for number, value in enumerate(data):
+            named = isinstance(value, dict) and value.get("name")
+            found += address_mentions(value, address, f"{path}/name={named}" if named else f"{path}/{number}")
+        return found
+    if not isinstance(data, str) or address not in data:
+        return []
+    before, _address, after = data.partition(address)
+    whole = not (before[-1:].isdigit() or after[:1].isdigit())
+    return [path] if whole else []
+
+
+def _escaped(token: str) -> str:
+    return token.replace("~", "~0").replace("/", "~1")
