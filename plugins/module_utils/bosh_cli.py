@@ -22,6 +22,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import BoshOut
 Runner = Callable[..., tuple[int, str, str]]
 
 OLDEST_CLI = (7, 0)
+_DEV_BUILD = "[DEV BUILD]"
 _VERSION = re.compile(r"version (\d+)\.(\d+)\.(\d+)")
 
 #: Options of every module that talks to a director; the fragment bosh.ha.director describes them.
@@ -158,6 +159,9 @@ class BoshCli:
         """The CLI's version; raises BoshFailure when it is missing or older than `oldest`."""
         command = [self.director.cli, "--version"]
         rc, out, err = self._call(command, {})
+        if rc == 0 and _DEV_BUILD in out:
+            # Built from source without a version: there is nothing to compare.
+            return _DEV_BUILD
         found = _VERSION.search(out)
         if rc != 0 or not found:
             raise BoshFailure(command, rc, (out or err).strip() or "no version was printed")
