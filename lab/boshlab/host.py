@@ -69,11 +69,17 @@ def up(_options: argparse.Namespace) -> None:
     if paths.NETWORK not in podman("network", "ls", "--format", "{{.Name}}").split():
         say(f"Making the network {paths.NETWORK}, {paths.SUBNET}")
         podman("network", "create", "--subnet", paths.SUBNET, "--gateway", paths.GATEWAY, "--disable-dns", paths.NETWORK)
+    guard_route("replace")
     image.build(podman, say)
     start_service()
     write_artifacts()
     workspace.write()
     say(f"Ready. The operator's workspace is {paths.WORKSPACE}")
+
+
+def guard_route(verb: str) -> None:
+    """While no VM runs there is no bridge, and what is meant for the lab would leave this machine: it must not."""
+    subprocess.run(["ip", "route", verb, "unreachable", paths.SUBNET, "metric", "4096"], check=verb == "replace", stderr=subprocess.DEVNULL)
 
 
 def start_service() -> None:
@@ -129,6 +135,7 @@ def down(_options: argparse.Namespace) -> None:
         os.kill(pid, signal.SIGTERM)
     if paths.NETWORK in podman("network", "ls", "--format", "{{.Name}}").split():
         podman("network", "rm", "--force", paths.NETWORK)
+    guard_route("del")
     for name in podman("images", "--format", "{{.Repository}}:{{.Tag}}").split():
         if name.startswith("localhost/bosh-lab/"):
             podman("rmi", "--force", name)

@@ -73,7 +73,7 @@ class BoshFailure(Exception):
         self.words = words
         known_cause, known_hint = explain(words)
         self.cause = cause or known_cause
-        self.hint = hint or known_hint
+        self.hint = hint or known_hint or _hint_of(cause)
         failed = _FAILED_TASK.search(words)
         self.task_id = int(failed.group(1)) if failed else None
         self.task_state = failed.group(2) if failed else ""
@@ -97,6 +97,10 @@ class BoshFailure(Exception):
         if self.task_id is not None:
             result["task"] = {"id": self.task_id, "state": self.task_state}
         return result
+
+
+def _hint_of(cause: str) -> str:
+    return next((hint for name, _pattern, hint in _HINTS if name == cause), "")
 
 
 def explain(words: str) -> tuple[str, str]:

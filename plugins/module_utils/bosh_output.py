@@ -97,6 +97,11 @@ def epoch(stamp: str) -> int | None:
     return None
 
 
+def utc_stamp(seconds: int) -> str:
+    """Seconds since 1970 as `bosh tasks` prints them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%a %b %e %H:%M:%S UTC %Y")
+
+
 def split_lines(cell: str) -> list[str]:
     """The values of a cell that BOSH fills with one value a line, such as IPs or disk CIDs."""
     return [part.strip() for part in cell.splitlines() if part.strip()]

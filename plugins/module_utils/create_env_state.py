@@ -72,3 +72,10 @@ def current_disk_cid(state: dict[str, Any]) -> str:
     """CID of the persistent disk in use, or an empty string."""
     wanted = state.get("current_disk_id")
     return next((disk["cid"] for disk in state.get("disks") or [] if disk["id"] == wanted), "")
+
+
+def disk_cids(state: dict[str, Any]) -> list[str]:
+    """CIDs of all disks that the state file has, the one in use first."""
+    current = current_disk_cid(state)
+    others = [disk["cid"] for disk in state.get("disks") or [] if disk["cid"] != current]
+    return [*([current] if current else []), *others]

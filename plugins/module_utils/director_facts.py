@@ -10,9 +10,11 @@ from typing import Any
 
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import epoch, split_lines, without_marks
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import epoch, split_lines, utc_stamp, without_marks
 
 SUBSETS = ("deployments", "releases", "stemcells", "configs", "vms", "locks", "tasks")
+#: States of a task that has not ended.
+RUNNING = ("queued", "processing", "cancelling")
 _NOT_LOGGED_IN = "(not logged in)"
 
 
@@ -109,6 +111,22 @@ def task(row: dict[str, str]) -> dict[str, Any]:
         "finished_at": row["finished_at"],
         "started_epoch": epoch(row["started_at"]),
         "finished_epoch": epoch(row["finished_at"]),
+    }
+
+
+def api_task(data: dict[str, Any]) -> dict[str, Any]:
+    """A task as the director's API has it, in the form of `task`. Source: bosh-director api/task_manager.rb."""
+    # The timestamp is null as long as the task runs.
+    times = {"started": data.get("started_at"), "finished": data.get("timestamp")}
+    return {
+        "id": int(data["id"]),
+        "state": data["state"],
+        "user": data.get("user") or "",
+        "deployment": data.get("deployment") or "",
+        "description": data.get("description") or "",
+        "result": data.get("result") or "",
+        **{f"{name}_at": utc_stamp(value) if value else "-" for name, value in times.items()},
+        **{f"{name}_epoch": int(value) if value else None for name, value in times.items()},
     }
 
 

@@ -13,6 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import DIRECTOR_ARGS, BoshCli, Director
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import BoshOutput
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import locks, running_tasks
 from ansible_collections.bosh.ha.plugins.module_utils.task_events import error_of, parse_events
 
 Deed = Callable[[AnsibleModule, BoshCli], dict[str, Any]]
@@ -38,17 +39,34 @@ def run_director_module(argument_spec: dict[str, Any], deed: Deed, **settings: A
 
 def with_evidence(failure: BoshFailure, cli: BoshCli) -> dict[str, Any]:
     """The failure, and what only the director can tell about it: a task's error, a lock's holder."""
-    result = failure.as_result()
+    evidence: dict[str, Any] = {}
     try:
         if failure.task_id is not None:
-            events = parse_events("\n".join(cli.run("task", str(failure.task_id), "--event").blocks))
-            result["task"] = {"id": failure.task_id, "state": failure.task_state, "error": error_of(events)}
+            # The CLI exits with 1 for a task that failed, after it printed the events.
+            output = cli.try_run("task", str(failure.task_id), "--event")[1]
+            error = error_of(parse_events("".join(output.blocks)))
+            evidence["task"] = {"id": failure.task_id, "state": failure.task_state, "error": error}
+            if error and error not in failure.words:
+                failure.words += f"\n{error}"
         if failure.cause == "lock_held":
-            result["locks"] = cli.run("locks").rows("locks")
+            evidence["locks"] = locks(cli)
+            holders = "; ".join(holders_of_locks(evidence["locks"], running_tasks(cli)))
+            if holders:
+                failure.hint = f"the lock is held by {holders}: wait for it"
     except BoshFailure:
         # The evidence is a courtesy: its absence must not hide the failure itself.
         pass
-    return result
+    return failure.as_result() | evidence
+
+
+def holders_of_locks(held: list[dict[str, Any]], tasks: list[dict[str, Any]]) -> list[str]:
+    """Who holds the locks, in words; a lock that outlived its task has only the task's id."""
+    told = []
+    for lock in held:
+        task = next((task for task in tasks if str(task["id"]) == str(lock["task_id"])), None)
+        who = f" ({task['description']} of {task['deployment']} by {task['user']})" if task else ""
+        told.append(f"task {lock['task_id']}{who}")
+    return told
 
 
 def tasks_of(output: BoshOutput) -> list[dict[str, int]]:

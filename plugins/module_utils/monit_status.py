@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
 # 5.2.5 quotes the names, newer monits print columns: both end in the name and the state.
@@ -41,6 +42,40 @@ def parse_summary(text: str) -> list[Service]:
             state = found.group("state").strip().lower()
             services.append(Service(found.group("kind").capitalize(), found.group("name"), _SAME.get(state, state)))
     return services
+
+
+# Numbers of monit's XML. Source: monit src/monit.h (Service_Type, Monitor_State, Action_Type).
+_KINDS = {0: "Filesystem", 1: "Directory", 2: "File", 3: "Process", 4: "Remote host", 5: "System", 7: "Program"}
+_MONITOR = {0: "not monitored", 2: "initializing"}
+_PENDING = {2: "restart", 3: "stop", 6: "start"}
+_FAILURES = {0x20: "connection failed", 0x100: "timeout", 0x200: "does not exist", 0x800: "execution failed"}
+
+
+def parse_xml(text: str) -> list[Service]:
+    """Services of `/_status?format=xml`, which reads the same in every monit.
+
+    Raises ValueError when the text is no XML.
+    """
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"monit's status is no XML: {error}") from error
+    services = []
+    for item in root.iter("service"):
+        # Older monits have the name as an element, newer ones as an attribute, and so with the type.
+        name = item.get("name") or item.findtext("name") or ""
+        kind = int(item.get("type") or item.findtext("type") or -1)
+        state = _xml_state(*(int(item.findtext(tag) or 0) for tag in ("monitor", "status", "pendingaction")))
+        services.append(Service(_KINDS.get(kind, "Other"), name, state))
+    return services
+
+
+def _xml_state(monitor: int, status: int, pending: int) -> str:
+    state = _MONITOR.get(monitor, "running")
+    if state == "running" and status:
+        told = [words for bit, words in _FAILURES.items() if status & bit]
+        state = " | ".join(told) or f"failed ({status})"
+    return f"{state} - {_PENDING[pending]} pending" if pending in _PENDING else state
 
 
 def processes(services: list[Service]) -> list[Service]:

@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+
+_INSTANCE = re.compile(r"\b([\w-]+)/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12} \((\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,18 @@ class Event:
         """One line for a person who waits."""
         if self.error:
             return f"Error: {self.error}"
-        told = f"{self.stage}: {self.task}" if self.task != self.stage else self.stage
+        task = short_instance(self.task)
+        told = f"{self.stage}: {task}" if task != self.stage else self.stage
         if self.state == "started":
             return told
         if self.state == "in_progress":
             return f"{told} {self.progress} % {self.status}".rstrip()
         return f"{told} {self.state}"
+
+
+def short_instance(text: str) -> str:
+    """`bosh/0` for `bosh/3bc98394-f6bc-4700-b5fe-c8d0fb33ebe9 (0)`."""
+    return _INSTANCE.sub(r"\1/\2", text)
 
 
 def parse_events(text: str) -> list[Event]:
@@ -63,6 +72,20 @@ def parse_events(text: str) -> list[Event]:
             )
         )
     return events
+
+
+def progress_of(events: list[Event]) -> dict[str, object]:
+    """Where a task is by its last event, percent from 0 to 100; empty without events."""
+    last = next((event for event in reversed(events) if event.stage), None)
+    if not last:
+        return {}
+    return {
+        "stage": last.stage,
+        "task": short_instance(last.task),
+        "percent": last.progress,
+        "status": last.status,
+        "state": last.state,
+    }
 
 
 def error_of(events: list[Event]) -> str:

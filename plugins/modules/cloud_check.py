@@ -28,13 +28,22 @@ options:
     description: Name of the deployment.
     type: str
     required: true
+  mode:
+    description:
+      - V(report) only reports problems, V(resolve) applies O(resolutions).
+      - Where it is not set, problems are resolved if there are O(resolutions), and reported if there are none.
+    type: str
+    choices: [report, resolve]
   resolutions:
     description:
       - Resolutions to apply to problems of any type that knows them, such as V(recreate_vm).
-      - Without any, problems are only reported.
     type: list
     elements: str
     default: []
+  wait_for_running_task:
+    description: Whether a task of this deployment that already runs is followed to its end first, as it holds the lock.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -42,7 +51,14 @@ EXAMPLES = r"""
   bosh.ha.cloud_check:
     environment: meta
     deployment: bosh-primary
+    mode: resolve
     resolutions: [recreate_vm]
+
+- name: Only look
+  bosh.ha.cloud_check:
+    environment: meta
+    deployment: bosh-primary
+    mode: report
 """
 
 RETURN = r"""
@@ -70,7 +86,10 @@ from ansible_collections.bosh.ha.plugins.module_utils.director_module import run
 
 def check(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     resolutions = module.params["resolutions"]
-    only_report = module.check_mode or not resolutions
+    resolving = (module.params["mode"] or ("resolve" if resolutions else "report")) == "resolve"
+    if resolving and not resolutions:
+        raise ValueError("`resolutions` is needed to resolve problems, for example [recreate_vm]")
+    only_report = module.check_mode or not resolving
     words = (
         ["cloud-check", "--report"]
         if only_report
@@ -82,14 +101,16 @@ def check(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     if rc != 0 and not (only_report and rows):
         raise BoshFailure(command, rc, output.message())
     problems = [{"id": int(row["0"]), "type": row["type"], "description": row["description"]} for row in rows]
-    return {"changed": bool(problems and resolutions), "problems": problems, "tasks": tasks_of(output)}
+    return {"changed": bool(problems) and resolving, "problems": problems, "tasks": tasks_of(output)}
 
 
 def main() -> None:
     run_director_module(
         {
             "deployment": {"type": "str", "required": True},
+            "mode": {"type": "str", "choices": ["report", "resolve"]},
             "resolutions": {"type": "list", "elements": "str", "default": []},
+            "wait_for_running_task": {"type": "bool", "default": True},
         },
         check,
         supports_check_mode=True,

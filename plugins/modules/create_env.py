@@ -18,8 +18,9 @@ description:
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest]
 attributes:
   check_mode:
-    description: Not for every change.
-    details: A first run and a deletion are foretold; whether a changed manifest would be applied is known only to create-env itself.
+    description: Says whether a change is expected, without changing anything.
+    details: The digest of the interpolated manifest is compared with the one in the state file, as create-env does.
+      A tarball that was exchanged behind the same URL is seen only by create-env itself.
     support: partial
   diff_mode:
     description: Nothing is compared line by line.
@@ -30,9 +31,17 @@ options:
     type: path
     required: true
   backup_dir:
-    description: Directory for copies of the state file, made before each run that could change it.
+    description:
+      - Directory for copies of the state file, made before each run that could change it.
+      - Where it is not set, it is C(state-copies) beside the state file.
     type: path
-    required: true
+  recreate:
+    description: Whether the VM is recreated, its persistent disk kept, even though nothing changed.
+    type: bool
+    default: false
+  progress_file:
+    description: File into which each step is written while the command runs, for those who wait for it.
+    type: path
   state:
     description: Whether the environment exists.
     type: str
@@ -55,8 +64,14 @@ vm_cid:
   returned: always
   type: str
   sample: vm-b90042ef
+disk_cids:
+  description: CIDs of all disks that the state file has after the call, the one in use first.
+  returned: always
+  type: list
+  elements: str
+  sample: [disk-10dc8044312f]
 disk_cid:
-  description: CID of the persistent disk after the call.
+  description: CID of the persistent disk in use after the call.
   returned: always
   type: str
   sample: disk-10dc8044312f
@@ -67,17 +82,22 @@ state_copy:
   sample: /root/.bosh_ha/state/micro_bosh-state.json.20261121T003341.000000Z
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli, manifest_words
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
     current_disk_cid,
     current_vm_cid,
+    disk_cids,
     keep_copy,
     read_state,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.interpolation import manifest_sha
+from ansible_collections.bosh.ha.plugins.module_utils.streamed_command import run_streamed
 
 SKIPPED = "Skipping deploy"
 
@@ -89,19 +109,45 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     if absent and not (current_vm_cid(before) or current_disk_cid(before)):
         return {"changed": False} | found(before)
     if module.check_mode:
-        # Without running it, create-env does not tell whether its manifest changed; a missing VM is certain.
-        return {"changed": absent or not current_vm_cid(before)} | found(before)
-    copy = keep_copy(path, module.params["backup_dir"]) if before else ""
-    words = ["delete-env" if absent else "create-env", *manifest_words(module.params), "--state", path]
-    output = cli.run(*words)
-    skipped = any(SKIPPED in line for line in [*output.lines, *output.blocks])
-    result = {"changed": not skipped} | found(read_state(path))
+        return {"changed": absent or expects_change(module, cli, before)} | found(before)
+    words = ["delete-env" if absent else "create-env", *manifest_words(module.params, module.tmpdir), "--state", path]
+    if module.params["recreate"] and not absent:
+        words.append("--recreate")
+    backup_dir = module.params["backup_dir"] or os.path.join(os.path.dirname(path), "state-copies")
+    copy = keep_copy(path, backup_dir) if before else ""
+    text = run(module, cli, words)
+    result = {"changed": SKIPPED not in text} | found(read_state(path))
     return result | {"state_copy": copy} if copy else result
+
+
+def expects_change(module: AnsibleModule, cli: BoshCli, before: dict[str, Any]) -> bool:
+    """Whether create-env would do anything, by what it compares itself (bosh-cli deployment/record.go)."""
+    if module.params["recreate"] or not current_vm_cid(before):
+        return True
+    return before.get("current_manifest_sha") != manifest_sha(cli, module.params, module.tmpdir)
+
+
+def run(module: AnsibleModule, cli: BoshCli, words: list[str]) -> str:
+    """Run create-env or delete-env and return what it told; its steps can be read in the progress file meanwhile."""
+    # With --json everything would come at the end.
+    command = [cli.director.cli, "-n", "--tty", "--no-color", *words]
+    progress = module.params["progress_file"] or os.path.join(module.tmpdir, "bosh_ha_progress")
+    rc, out, err, ended = run_streamed(command, cli.director.environ(), progress, cli.director.timeout)
+    if rc != 0:
+        words_of_bosh = err.replace(f"Exit code {rc}", "").strip() or "\n".join(out.splitlines()[-20:])
+        if not ended:
+            raise BoshFailure(command, rc, f"there was no end after {cli.director.timeout} s: {words_of_bosh}")
+        raise BoshFailure(command, rc, words_of_bosh)
+    return out
 
 
 def found(state: dict[str, Any]) -> dict[str, Any]:
     """The CIDs that a state file has."""
-    return {"vm_cid": current_vm_cid(state), "disk_cid": current_disk_cid(state)}
+    return {
+        "vm_cid": current_vm_cid(state),
+        "disk_cid": current_disk_cid(state),
+        "disk_cids": disk_cids(state),
+    }
 
 
 def main() -> None:
@@ -109,7 +155,9 @@ def main() -> None:
         MANIFEST_ARGS
         | {
             "state_file": {"type": "path", "required": True},
-            "backup_dir": {"type": "path", "required": True},
+            "backup_dir": {"type": "path"},
+            "recreate": {"type": "bool", "default": False},
+            "progress_file": {"type": "path"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         keep,

@@ -38,6 +38,16 @@ options:
     description: Whether every VM of the deployment is recreated.
     type: bool
     default: false
+  force:
+    description: Whether errors are ignored while a deployment is deleted.
+    type: bool
+    default: false
+  wait_for_running_task:
+    description:
+      - Whether a task of this deployment that already runs, for example one of a run that was interrupted, is followed to its end first.
+      - Without it BOSH refuses the deploy while the other task holds the lock.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -50,6 +60,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+task:
+  description: The task that deployed or deleted.
+  returned: when there was one
+  type: dict
+  sample: {id: 46}
 tasks:
   description: The tasks that the command followed.
   returned: always
@@ -80,20 +95,21 @@ def deploy(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     name = module.params["deployment"]
     if module.params["state"] == "absent":
         return delete(module, cli, name)
-    words = ["deploy", *manifest_words(module.params)]
+    words = ["deploy", *manifest_words(module.params, module.tmpdir)]
     if module.params["recreate"]:
         words.append("--recreate")
     if module.check_mode:
         words.append("--dry-run")
     output = cli.run(*words, deployment=name)
     changes = output.changed_lines()
+    tasks = tasks_of(output)
     return {
         # A dry run renders but touches no instance, so `recreate` must be counted by itself.
         "changed": bool(changes) or output.touched_instances() or (module.check_mode and module.params["recreate"]),
-        "tasks": tasks_of(output),
+        "tasks": tasks,
         "manifest_changes": changes,
         "diff": manifest_diff(output),
-    }
+    } | ({"task": tasks[-1]} if tasks else {})
 
 
 def delete(module: AnsibleModule, cli: BoshCli, name: str) -> dict[str, Any]:
@@ -102,7 +118,9 @@ def delete(module: AnsibleModule, cli: BoshCli, name: str) -> dict[str, Any]:
         return {"changed": False, "tasks": []}
     if module.check_mode:
         return {"changed": True, "tasks": []}
-    return {"changed": True, "tasks": tasks_of(cli.run("delete-deployment", deployment=name))}
+    words = ["delete-deployment", *(["--force"] if module.params["force"] else [])]
+    tasks = tasks_of(cli.run(*words, deployment=name))
+    return {"changed": True, "tasks": tasks} | ({"task": tasks[-1]} if tasks else {})
 
 
 def main() -> None:
@@ -112,6 +130,8 @@ def main() -> None:
             "deployment": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "recreate": {"type": "bool", "default": False},
+            "force": {"type": "bool", "default": False},
+            "wait_for_running_task": {"type": "bool", "default": True},
         },
         deploy,
         supports_check_mode=True,

@@ -45,6 +45,17 @@ options:
     description: The caller made this VM a moment ago, so an older pin of its address is another VM's and is replaced.
     type: bool
     default: false
+  source:
+    description:
+      - Where keys come from. V(director) needs O(deployment).
+      - Where it is not set, it is V(director) with O(deployment), and V(first_use) without.
+    type: str
+    choices: [director, first_use]
+  state:
+    description: Whether keys are pinned for the address. V(absent) forgets them, for a VM that is gone.
+    type: str
+    choices: [present, absent]
+    default: present
   port:
     description: Port of sshd, for first use.
     type: int
@@ -59,6 +70,12 @@ EXAMPLES = r"""
     instance: bosh
     address: 10.10.0.4
     known_hosts: ~/.bosh_ha/known_hosts
+
+- name: Forget the key of a VM that was destroyed
+  bosh.ha.host_key:
+    address: 10.10.0.3
+    known_hosts: ~/.bosh_ha/known_hosts
+    state: absent
 """
 
 RETURN = r"""
@@ -70,7 +87,7 @@ host_keys:
   sample: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK]
 source:
   description: Where they came from, V(director), V(first_use) or V(pinned).
-  returned: always
+  returned: when the state is present
   type: str
   sample: director
 """
@@ -89,7 +106,11 @@ READ_KEYS = "cat /etc/ssh/ssh_host_*_key.pub"
 def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     path, address = module.params["known_hosts"], module.params["address"]
     before = pinned(path, address)
-    if module.params["deployment"]:
+    if module.params["state"] == "absent":
+        if before and not module.check_mode:
+            write_pinned(path, address, [])
+        return {"changed": bool(before), "host_keys": []}
+    if (module.params["source"] or ("director" if module.params["deployment"] else "first_use")) == "director":
         keys, source = ask_director(module, cli), "director"
     elif before and not module.params["made_now"]:
         return {"changed": False, "host_keys": before, "source": "pinned"}
@@ -131,10 +152,13 @@ def main() -> None:
             "deployment": {"type": "str"},
             "instance": {"type": "str"},
             "made_now": {"type": "bool", "default": False},
+            "source": {"type": "str", "choices": ["director", "first_use"]},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "port": {"type": "int", "default": 22},
         },
         pin,
         supports_check_mode=True,
+        required_if=[("source", "director", ["deployment"])],
     )
 
 

@@ -13,7 +13,8 @@ short_description: Read a BOSH manifest with its ops files and variables applied
 version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
-  - Runs C(bosh interpolate) and returns the manifest as data. The values of variables are in it with O(with_variables), so use C(no_log) then.
+  - Runs C(bosh interpolate) and returns the result as data. Where vars files or a vars store are given, secrets are in it, so use C(no_log) then.
+  - Variables that the vars store does not have yet are generated for this result alone; the vars store itself is never written.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest]
 attributes:
   check_mode:
@@ -23,10 +24,9 @@ attributes:
     description: Nothing is compared line by line.
     support: none
 options:
-  with_variables:
-    description: Whether the vars files and the vars store are applied, so that secrets are in the result.
-    type: bool
-    default: false
+  path:
+    description: Path of a part of the result, such as V(/director_ssl/ca), to return only that. A part that is no mapping and no list is returned as text.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -34,13 +34,19 @@ EXAMPLES = r"""
   bosh.ha.interpolated_manifest:
     manifest: boshes/bosh-primary.yml
     ops_files: [resurrector.yml]
+
+- name: Read Primary's admin password from its vars store
+  bosh.ha.interpolated_manifest:
+    manifest: boshes/primary-vars.yml
+    path: /admin_password
+  no_log: true
 """
 
 RETURN = r"""
-content:
-  description: The manifest.
+manifest:
+  description: The manifest, or the part of it that O(path) names.
   returned: always
-  type: dict
+  type: raw
   sample: {name: bosh-primary}
 """
 
@@ -48,24 +54,34 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.yaml import yaml_load
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli, manifest_words
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.interpolation import interpolated_text
 
 
 def interpolate(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
-    params = dict(module.params)
-    if not params["with_variables"]:
-        params |= {"vars_files": [], "vars_store": None}
-    output = cli.run("interpolate", *manifest_words(params))
-    content = yaml_load("".join(output.blocks))
-    if not isinstance(content, dict):
-        raise ValueError(f"the manifest {params['manifest']} holds no mapping")
-    return {"changed": False, "content": content}
+    text = interpolated_text(cli, module.params, module.tmpdir)
+    manifest = as_data(text)
+    if module.params["path"]:
+        # The CLI prints a string as it is, and one newline: a PEM text must keep its lines.
+        manifest = text.removesuffix("\n") if manifest is None else manifest
+    elif not isinstance(manifest, dict):
+        raise ValueError(f"the manifest {module.params['manifest']} holds no mapping")
+    return {"changed": False, "manifest": manifest}
+
+
+def as_data(text: str) -> Any:
+    """A mapping or a list; None for a text that is neither."""
+    try:
+        data = yaml_load(text)
+    except Exception:  # the parser's own classes are there only where PyYAML is
+        return None
+    return data if isinstance(data, (dict, list)) else None
 
 
 def main() -> None:
     run_director_module(
-        MANIFEST_ARGS | {"with_variables": {"type": "bool", "default": False}},
+        MANIFEST_ARGS | {"path": {"type": "str"}},
         interpolate,
         supports_check_mode=True,
     )

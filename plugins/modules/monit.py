@@ -14,6 +14,7 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(monit start all) or C(monit stop all) and waits until every process is C(running) or C(not monitored).
+  - Where C(monit summary) has a form that is not known, the XML of monit's own HTTP port is read.
   - C(monit stop all) returns at once, and a copy of a running PostgreSQL goes through without complaint.
     So a stop is proved by closed ports and by processes, not by monit's word alone.
 attributes:
@@ -25,9 +26,15 @@ attributes:
     support: none
 options:
   state:
-    description: Without it the module only asks.
+    description: What all processes shall be; V(info) only asks.
     type: str
-    choices: [started, stopped]
+    choices: [started, stopped, info]
+    default: info
+  processes:
+    description: Names of processes that monit must know. Any that are missing are a failure.
+    type: list
+    elements: str
+    default: []
   ports:
     description: TCP ports that must be open after a start and closed after a stop.
     type: list
@@ -41,10 +48,11 @@ options:
     description: Seconds to wait.
     type: int
     default: 300
-  executable:
+  path:
     description: The monit command.
     type: path
     default: /var/vcap/bosh/bin/monit
+    aliases: [executable]
 """
 
 EXAMPLES = r"""
@@ -56,6 +64,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+services:
+  description: Every service of monit, the system and file systems too.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{kind: Process, name: postgres, state: not monitored}]
 processes:
   description: State of each process, by name.
   returned: always
@@ -86,27 +100,32 @@ holders:
 """
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
 from ansible_collections.bosh.ha.plugins.module_utils import monit_status
 from ansible_collections.bosh.ha.plugins.module_utils.host_evidence import holders_of, listening
 
 #: Seconds between two looks: monit itself looks every 10.
 PAUSE = 1.0
+#: Where a stemcell's agent keeps the user of monit's HTTP port, and that port (bosh-agent jobsupervisor/monit).
+MONIT_USER = "/var/vcap/monit/monit.user"
+MONIT_STATUS = "http://127.0.0.1:2822/_status?format=xml"
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    rc, out, err = module.run_command([module.params["executable"], "summary"])
-    if rc != 0:
-        module.fail_json(msg=f"monit does not answer: {(err or out).strip()}", rc=rc)
-    services = monit_status.parse_summary(out)
-    if not monit_status.processes(services):
-        module.fail_json(msg=f"monit names no process, so nothing can be said of them: {out.strip()}")
+    services = ask_monit(module)
+    names = [service.name for service in monit_status.processes(services)]
+    missing = sorted(set(module.params["processes"]) - set(names))
+    if missing:
+        module.fail_json(msg=f"monit does not know {', '.join(missing)}: it has {', '.join(sorted(names))}")
     wanted = set(module.params["ports"])
     open_ports = sorted(wanted & listening())
     holders = holders_of(module.params["store"])
     return {
+        "services": [asdict(service) for service in services],
         "processes": {service.name: service.state for service in monit_status.processes(services)},
         "all_stopped": monit_status.all_stopped(services) and not open_ports and not holders,
         "all_running": monit_status.all_running(services) and set(open_ports) == wanted,
@@ -115,14 +134,38 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
+def ask_monit(module: AnsibleModule) -> list[monit_status.Service]:
+    """Monit's services, at least one process among them."""
+    rc, out, err = module.run_command([module.params["path"], "summary"])
+    if rc != 0:
+        module.fail_json(msg=f"monit does not answer: {(err or out).strip()}", rc=rc)
+    services = monit_status.parse_summary(out)
+    if not monit_status.processes(services):
+        try:
+            services = monit_status.parse_xml(status_xml())
+        except (OSError, ValueError) as error:
+            module.fail_json(msg=f"monit's summary cannot be read ({out.strip()}), nor its XML: {error}")
+    if not monit_status.processes(services):
+        module.fail_json(msg=f"monit names no process, so nothing can be said of them: {out.strip()}")
+    return services
+
+
+def status_xml() -> str:
+    with open(MONIT_USER, encoding="utf-8") as stream:
+        user, _colon, password = stream.read().strip().partition(":")
+    answer = open_url(MONIT_STATUS, url_username=user, url_password=password, force_basic_auth=True, timeout=10)
+    return answer.read().decode("utf-8", "replace")
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped"]},
+            "state": {"type": "str", "choices": ["started", "stopped", "info"], "default": "info"},
+            "processes": {"type": "list", "elements": "str", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},
             "store": {"type": "path", "default": "/var/vcap/store"},
             "timeout": {"type": "int", "default": 300},
-            "executable": {"type": "path", "default": "/var/vcap/bosh/bin/monit"},
+            "path": {"type": "path", "default": "/var/vcap/bosh/bin/monit", "aliases": ["executable"]},
         },
         supports_check_mode=True,
     )
@@ -135,9 +178,7 @@ def main() -> None:
         module.exit_json(changed=True, **seen)
     verb = "start" if state == "started" else "stop"
     until = time.monotonic() + module.params["timeout"]
-    rc, out, err = module.run_command([module.params["executable"], verb, "all"])
-    if rc != 0:
-        module.fail_json(msg=f"`monit {verb} all` failed: {(err or out).strip()}", rc=rc)
+    order(module, verb, until)
     while not seen[done]:
         if time.monotonic() > until:
             module.fail_json(
@@ -149,6 +190,17 @@ def main() -> None:
         time.sleep(PAUSE)
         seen = look(module)
     module.exit_json(changed=True, **seen)
+
+
+def order(module: AnsibleModule, verb: str, until: float) -> None:
+    """Tell monit; while it is busy with another order it refuses, so it is told again."""
+    while True:
+        rc, out, err = module.run_command([module.params["path"], verb, "all"])
+        if rc == 0:
+            return
+        if time.monotonic() > until:
+            module.fail_json(msg=f"`monit {verb} all` failed: {(err or out).strip()}", rc=rc)
+        time.sleep(PAUSE)
 
 
 if __name__ == "__main__":

@@ -29,12 +29,13 @@ options:
     default: /var/vcap/store
   state:
     description:
-      - Without it the module only tells the phase.
+      - V(info) only tells the phase.
       - V(swapped) puts the staged copy in place and keeps the own store.
       - V(restored) puts the kept own store back; the copy becomes the staged one again.
       - V(committed) removes the kept own store.
     type: str
-    choices: [swapped, restored, committed]
+    choices: [info, swapped, restored, committed]
+    default: info
 """
 
 EXAMPLES = r"""
@@ -65,7 +66,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "store": {"type": "path", "default": "/var/vcap/store"},
-            "state": {"type": "str", "choices": [*DEEDS]},
+            "state": {"type": "str", "choices": ["info", *DEEDS], "default": "info"},
         },
         supports_check_mode=True,
     )
@@ -73,8 +74,8 @@ def main() -> None:
     if not os.path.isdir(store):
         module.fail_json(msg=f"there is no directory {store} on this host")
     now = staged_store.phase(store)
-    if not state or module.check_mode:
-        module.exit_json(changed=bool(state) and now in PENDING[state], phase=now)
+    if state == "info" or module.check_mode:
+        module.exit_json(changed=now in PENDING.get(state, ()), phase=now)
     try:
         changed = DEEDS[state](store)
     except (ValueError, OSError) as error:

@@ -30,9 +30,15 @@ options:
     description: Only tasks of this deployment.
     type: str
   recent:
-    description: How many of the recent tasks to list; 0 lists those that are queued or running.
+    description: How many of the recent tasks to list; 0 lists those that are queued or running. Not used with O(id).
     type: int
     default: 0
+  all:
+    description:
+      - Whether tasks of every kind are listed.
+      - Without it BOSH leaves out those of C(vms), C(ssh) and C(logs), but also C(apply resolutions) and the health monitor's C(scan and fix).
+    type: bool
+    default: true
   user:
     description: Only tasks of this user, such as V(hm) for the health monitor.
     type: str
@@ -40,7 +46,7 @@ options:
     description: Only tasks of this description, such as V(scan and fix).
     type: str
   events:
-    description: Whether to read the events of each listed task.
+    description: Whether to read the events of each listed task. A task that still runs is not waited for.
     type: bool
     default: false
 """
@@ -64,17 +70,31 @@ tasks:
   elements: dict
   sample:
     - {id: 79, state: done, user: hm, deployment: bosh-primary, description: scan and fix, result: '', started_epoch: 1795223518}
+events:
+  description: Events of the newest listed task, a line for each.
+  returned: with O(events)
+  type: list
+  elements: str
+  sample: ["Updating instance: bosh/0 (canary) 60 % starting jobs"]
+progress:
+  description: Where the newest listed task is, by the last of its events; empty while there is none.
+  returned: with O(events)
+  type: dict
+  sample: {stage: Updating instance, task: bosh/0 (canary), percent: 60, status: starting jobs, state: in_progress}
 """
 
+import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.director_facts import task
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import RUNNING, api_task, task
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.task_events import (
+    Event,
     error_of,
     parse_events,
+    progress_of,
     recreated_vms,
     stage_seconds,
 )
@@ -82,28 +102,44 @@ from ansible_collections.bosh.ha.plugins.module_utils.task_events import (
 
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     wanted = module.params
-    # A single task is looked for among the recent ones: `bosh task N` waits for it to end.
-    listing = (
-        ["tasks", "-a"]
-        if not wanted["recent"] and not wanted["id"]
-        else ["tasks", "-a", f"--recent={wanted['recent'] or 1000}"]
-    )
-    rows = [task(row) for row in cli.run(*listing, deployment=wanted["deployment"] or "").rows("tasks")]
-    tests = {"id": wanted["id"], "user": wanted["user"], "description": wanted["description_is"]}
-    found = [row for row in rows if all(value is None or row[key] == value for key, value in tests.items())]
-    if wanted["events"]:
-        found = [row | told(cli, row["id"], row["state"]) for row in found]
-    return {"changed": False, "tasks": found}
+    listed = [one_task(cli, wanted["id"])] if wanted["id"] else listed_tasks(cli, wanted)
+    tests = {"user": wanted["user"], "description": wanted["description_is"]}
+    found = [row for row in listed if all(value is None or row[key] == value for key, value in tests.items())]
+    if not wanted["events"]:
+        return {"changed": False, "tasks": found}
+    logs = [events_of(cli, row["id"], row["state"]) for row in found]
+    return {
+        "changed": False,
+        "tasks": [row | told(events) for row, events in zip(found, logs, strict=True)],
+        "events": [event.line() for event in logs[0]] if logs else [],
+        "progress": progress_of(logs[0]) if logs else {},
+    }
 
 
-def told(cli: BoshCli, task_id: int, state: str) -> dict[str, Any]:
-    """Events of a task, read through the API: `bosh task N --event` follows a running task to its end."""
-    if state in ("queued", "processing", "cancelling"):
+def listed_tasks(cli: BoshCli, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Running or recent tasks, newest first."""
+    words = [*(["-a"] if wanted["all"] else []), *([f"--recent={wanted['recent']}"] if wanted["recent"] else [])]
+    rows = cli.run("tasks", *words, deployment=wanted["deployment"] or "").rows("tasks")
+    return [task(row) for row in rows]
+
+
+def one_task(cli: BoshCli, task_id: int) -> dict[str, Any]:
+    """A single task, read through the API: `bosh task N` waits for its end."""
+    return api_task(json.loads("".join(cli.run("curl", f"/tasks/{task_id}").blocks)))
+
+
+def events_of(cli: BoshCli, task_id: int, state: str) -> list[Event]:
+    """Events of a task; `bosh task N --event` follows a running one to its end, so the API tells of that."""
+    if state in RUNNING:
         text = "".join(cli.run("curl", f"/tasks/{task_id}/output?type=event").blocks)
     else:
         # A failed task makes the CLI exit with 1 after it printed the events.
         text = "".join(cli.try_run("task", str(task_id), "--event")[1].blocks)
-    events = parse_events(text)
+    return parse_events(text)
+
+
+def told(events: list[Event]) -> dict[str, Any]:
+    """What the events tell of a task."""
     return {
         "events": [event.line() for event in events],
         "recreated": recreated_vms(events),
@@ -118,6 +154,7 @@ def main() -> None:
             "id": {"type": "int"},
             "deployment": {"type": "str"},
             "recent": {"type": "int", "default": 0},
+            "all": {"type": "bool", "default": True},
             "user": {"type": "str"},
             "description_is": {"type": "str"},
             "events": {"type": "bool", "default": False},

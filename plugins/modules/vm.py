@@ -38,6 +38,10 @@ options:
     description: Whether the VM belongs to no deployment of this director, for example one made by C(create-env).
     type: bool
     default: false
+  wait_for_running_task:
+    description: Whether a task of this deployment that already runs is followed to its end first, as it holds the lock.
+    type: bool
+    default: true
   state:
     description: The VM is terminated.
     type: str
@@ -86,6 +90,7 @@ def main() -> None:
             "cid": {"type": "str", "required": True},
             "deployment": {"type": "str", "required": True},
             "foreign": {"type": "bool", "default": False},
+            "wait_for_running_task": {"type": "bool", "default": True},
             "state": {"type": "str", "choices": ["absent"], "default": "absent"},
         },
         terminate,
