@@ -43,6 +43,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+content:
+  description: The same as RV(manifest).
+  returned: always
+  type: raw
+  sample: {name: bosh-primary}
 manifest:
   description: The manifest, or the part of it that O(path) names.
   returned: always
@@ -67,7 +72,7 @@ def interpolate(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
         manifest = text.removesuffix("\n") if manifest is None else manifest
     elif not isinstance(manifest, dict):
         raise ValueError(f"the manifest {module.params['manifest']} holds no mapping")
-    return {"changed": False, "manifest": manifest}
+    return {"changed": False, "manifest": manifest, "content": manifest}
 
 
 def as_data(text: str) -> Any:

@@ -52,10 +52,14 @@ def test_a_failed_task_brings_its_error_event(cli):
 
 
 def test_a_held_lock_brings_its_holder(cli):
-    bosh, _runner = cli({"cloud-check": "cck_while_locked", "--event": "task_event", "locks": "locks_held"})
+    answers = {"cloud-check": "cck_while_locked", "--event": "task_event", "locks": "locks_held"}
+    bosh, _runner = cli(answers | {"tasks": "tasks_current_busy"})
     with pytest.raises(BoshFailure) as caught:
         bosh.run("cloud-check")
-    assert with_evidence(caught.value, bosh)["locks"][0]["task_id"] == "36"
+    result = with_evidence(caught.value, bosh)
+    assert result["locks"][0]["task_id"] == "36"
+    assert result["hint"] == "the lock is held by task 36 (create deployment of bosh-primary by admin): wait for it"
+    assert result["hint"] in result["msg"]
 
 
 def test_a_missing_cli_says_so(cli):
