@@ -147,7 +147,10 @@ async def main() -> None:
     await bus.subscribe("hm.agent.heartbeat.*", cb=heard)
     say("listening")
     async with httpx.AsyncClient(
-        base_url=config["director"], verify=str(directory / "director_ca.pem"), auth=(config["user"], config["password"]), timeout=20
+        base_url=config["director"],
+        verify=str(directory / "director_ca.pem"),
+        auth=(config["user"], config["password"]),
+        timeout=20,
     ) as client:
         await asyncio.gather(poll_director(monitor, client), analyze(monitor, client))
 

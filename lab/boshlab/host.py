@@ -52,7 +52,14 @@ def check_host() -> None:
     """Say what is missing before anything is changed."""
     if os.geteuid() != 0:
         raise LabError("root is needed: the lab makes a network and containers of its own; run it with sudo")
-    wanted = {"podman": "podman", "runc": "runc", "mmdebstrap": "mmdebstrap", "ssh-keygen": "openssh-client", "rsync": "rsync", "ip": "iproute2"}
+    wanted = {
+        "podman": "podman",
+        "runc": "runc",
+        "mmdebstrap": "mmdebstrap",
+        "ssh-keygen": "openssh-client",
+        "rsync": "rsync",
+        "ip": "iproute2",
+    }
     missing = sorted({package for command, package in wanted.items() if not shutil.which(command)})
     if not any(Path(directory, "netavark").exists() for directory in ("/usr/lib/podman", "/usr/libexec/podman")):
         missing.append("netavark")
@@ -68,7 +75,9 @@ def up(_options: argparse.Namespace) -> None:
     (paths.STATE / "containers.conf").write_text(CONTAINERS_CONF, encoding="utf-8")
     if paths.NETWORK not in podman("network", "ls", "--format", "{{.Name}}").split():
         say(f"Making the network {paths.NETWORK}, {paths.SUBNET}")
-        podman("network", "create", "--subnet", paths.SUBNET, "--gateway", paths.GATEWAY, "--disable-dns", paths.NETWORK)
+        podman(
+            "network", "create", "--subnet", paths.SUBNET, "--gateway", paths.GATEWAY, "--disable-dns", paths.NETWORK
+        )
     guard_route("replace")
     image.build(podman, say)
     start_service()
@@ -79,7 +88,11 @@ def up(_options: argparse.Namespace) -> None:
 
 def guard_route(verb: str) -> None:
     """While no VM runs there is no bridge, and what is meant for the lab would leave this machine: it must not."""
-    subprocess.run(["ip", "route", verb, "unreachable", paths.SUBNET, "metric", "4096"], check=verb == "replace", stderr=subprocess.DEVNULL)
+    subprocess.run(
+        ["ip", "route", verb, "unreachable", paths.SUBNET, "metric", "4096"],
+        check=verb == "replace",
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def start_service() -> None:
@@ -90,8 +103,12 @@ def start_service() -> None:
     with open(paths.STATE / "podman.log", "ab") as log:
         process = subprocess.Popen(
             ["podman", "system", "service", "--time=0", f"unix://{paths.SOCKET}"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environ(), start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_environ(),
+            start_new_session=True,
+        )
     (paths.STATE / "podman.pid").write_text(str(process.pid), encoding="utf-8")
     for _attempt in range(100):
         if paths.SOCKET.exists():
@@ -198,7 +215,14 @@ def status(_options: argparse.Namespace) -> None:
 def ssh(options: argparse.Namespace) -> None:
     # The lab's own console: it made the VM a moment ago, so it need not ask whose key it is.
     args = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
-    command = ["ssh", "-i", str(paths.WORKSPACE / "ssh" / "jumpbox"), *args, f"jumpbox@{find(options.name)['ip']}", *options.command]
+    command = [
+        "ssh",
+        "-i",
+        str(paths.WORKSPACE / "ssh" / "jumpbox"),
+        *args,
+        f"jumpbox@{find(options.name)['ip']}",
+        *options.command,
+    ]
     os.execvp("ssh", command)
 
 

@@ -39,7 +39,9 @@ def users(agents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for vm in agents:
         agent_id = vm["agent_id"]
         names = [agent_id] if vm.get("permanent_nats_credentials") else [f"{agent_id}.bootstrap", agent_id]
-        found += [{"user": SUBJECT.format(f"{name}.agent.bosh-internal"), "permissions": _agent(agent_id)} for name in names]
+        found += [
+            {"user": SUBJECT.format(f"{name}.agent.bosh-internal"), "permissions": _agent(agent_id)} for name in names
+        ]
     return found
 
 
@@ -61,7 +63,9 @@ def write(path: Path, agents: list[dict[str, Any]]) -> bool:
 
 def agents(config: dict[str, Any]) -> list[dict[str, Any]]:
     """VMs with agents of every deployment."""
-    with httpx.Client(base_url=config["director"], verify=config["ca"], auth=(config["user"], config["password"]), timeout=10) as client:
+    with httpx.Client(
+        base_url=config["director"], verify=config["ca"], auth=(config["user"], config["password"]), timeout=10
+    ) as client:
         found = []
         for deployment in client.get("/deployments").raise_for_status().json():
             vms = client.get(f"/deployments/{deployment['name']}/vms").raise_for_status().json()

@@ -16,10 +16,14 @@ import yaml
 from boshlab import certs, paths
 
 GROUP = "bosh"
-_PASSWORDS = (
-    "admin_password hm_password postgres_password blobstore_agent_password blobstore_director_password "
-    "mbus_bootstrap_password"
-).split()
+_PASSWORDS = [
+    "admin_password",
+    "hm_password",
+    "postgres_password",
+    "blobstore_agent_password",
+    "blobstore_director_password",
+    "mbus_bootstrap_password",
+]
 
 
 def write() -> None:
@@ -51,7 +55,9 @@ def variables(address: str) -> dict[str, Any]:
     """A director's secrets, under the names of bosh-deployment."""
     found: dict[str, Any] = {name: secrets.token_hex(16) for name in _PASSWORDS}
     names = (address, "127.0.0.1")
-    director_ca, nats_ca, blobstore_ca = (certs.authority(name) for name in ("ca", "default.nats-ca.bosh-internal", "blobstore-ca"))
+    director_ca, nats_ca, blobstore_ca = (
+        certs.authority(name) for name in ("ca", "default.nats-ca.bosh-internal", "blobstore-ca")
+    )
     found["director_ssl"] = certs.issue(director_ca, address, names).as_variable()
     found["mbus_bootstrap_ssl"] = certs.issue(director_ca, address, names).as_variable()
     found["nats_ca"] = nats_ca.as_variable()
@@ -71,21 +77,33 @@ def instance_group_properties(name: str) -> dict[str, dict[str, Any]]:
         "port": 25250,
         "director": {"user": "director", "password": "((blobstore_director_password))"},
         "agent": {"user": "agent", "password": "((blobstore_agent_password))"},
-        "tls": {"cert": {"ca": "((blobstore_ca.certificate))", "certificate": "((blobstore_server_tls.certificate))",
-                         "private_key": "((blobstore_server_tls.private_key))"}},
-    }  # fmt: skip
+        "tls": {
+            "cert": {
+                "ca": "((blobstore_ca.certificate))",
+                "certificate": "((blobstore_server_tls.certificate))",
+                "private_key": "((blobstore_server_tls.private_key))",
+            }
+        },
+    }
     nats = {
         "address": address,
         "tls": {
             "ca": "((nats_server_tls.ca))",
             "client_ca": {"certificate": "((nats_ca.certificate))", "private_key": "((nats_ca.private_key))"},
-            "server": {"certificate": "((nats_server_tls.certificate))", "private_key": "((nats_server_tls.private_key))"},
-            "director": {"certificate": "((nats_clients_director_tls.certificate))",
-                         "private_key": "((nats_clients_director_tls.private_key))"},
-            "health_monitor": {"certificate": "((nats_clients_health_monitor_tls.certificate))",
-                               "private_key": "((nats_clients_health_monitor_tls.private_key))"},
+            "server": {
+                "certificate": "((nats_server_tls.certificate))",
+                "private_key": "((nats_server_tls.private_key))",
+            },
+            "director": {
+                "certificate": "((nats_clients_director_tls.certificate))",
+                "private_key": "((nats_clients_director_tls.private_key))",
+            },
+            "health_monitor": {
+                "certificate": "((nats_clients_health_monitor_tls.certificate))",
+                "private_key": "((nats_clients_health_monitor_tls.private_key))",
+            },
         },
-    }  # fmt: skip
+    }
     postgres = {"user": "postgres", "password": "((postgres_password))", "database": "bosh", "port": 5432}
     director = {
         "name": name,
@@ -96,7 +114,12 @@ def instance_group_properties(name: str) -> dict[str, dict[str, Any]]:
         "ssl": {"key": "((director_ssl.private_key))", "cert": "((director_ssl.certificate))"},
         "user_management": {
             "provider": "local",
-            "local": {"users": [{"name": "admin", "password": "((admin_password))"}, {"name": "hm", "password": "((hm_password))"}]},
+            "local": {
+                "users": [
+                    {"name": "admin", "password": "((admin_password))"},
+                    {"name": "hm", "password": "((hm_password))"},
+                ]
+            },
         },
     }
     hm = {
@@ -105,7 +128,12 @@ def instance_group_properties(name: str) -> dict[str, dict[str, Any]]:
         # BOSH's own are 60 s and more; the lab need not wait that long to see a lost agent.
         "intervals": {"agent_timeout": 20, "analyze_agents": 5, "poll_director": 10, "poll_grace_period": 15},
     }
-    director_properties: dict[str, Any] = {"director": director, "nats": nats, "blobstore": blobstore, "postgres": postgres}
+    director_properties: dict[str, Any] = {
+        "director": director,
+        "nats": nats,
+        "blobstore": blobstore,
+        "postgres": postgres,
+    }
     if name == "primary":
         # As the blog has it: Primary resolves through Micro, which will be gone.
         director_properties["dns"] = {"recursor": paths.ADDRESSES["micro"]}
@@ -132,7 +160,12 @@ def deployment_manifest(name: str, public_key: str) -> dict[str, Any]:
         "name": f"bosh-{name}",
         "releases": [{"name": paths.RELEASE[0], "version": paths.RELEASE[1]}],
         "stemcells": [{"alias": "default", "name": paths.STEMCELL[0], "version": paths.STEMCELL[1]}],
-        "update": {"canaries": 1, "max_in_flight": 1, "canary_watch_time": "1000-120000", "update_watch_time": "1000-120000"},
+        "update": {
+            "canaries": 1,
+            "max_in_flight": 1,
+            "canary_watch_time": "1000-120000",
+            "update_watch_time": "1000-120000",
+        },
         "instance_groups": [
             {
                 "name": GROUP,
@@ -151,39 +184,102 @@ def deployment_manifest(name: str, public_key: str) -> dict[str, Any]:
 def create_env_manifest(name: str, public_key: str) -> dict[str, Any]:
     """A director for `bosh create-env`."""
     address = paths.ADDRESSES[name]
-    mbus = {"ca": "((mbus_bootstrap_ssl.ca))", "certificate": "((mbus_bootstrap_ssl.certificate))", "private_key": "((mbus_bootstrap_ssl.private_key))"}
+    mbus = {
+        "ca": "((mbus_bootstrap_ssl.ca))",
+        "certificate": "((mbus_bootstrap_ssl.certificate))",
+        "private_key": "((mbus_bootstrap_ssl.private_key))",
+    }
     return {
         "name": name,
-        "releases": [{"name": paths.RELEASE[0], "version": paths.RELEASE[1], "url": _file(paths.ARTIFACTS / "release.tgz"),
-                      "sha1": _sha1(paths.ARTIFACTS / "release.tgz")}],
-        "resource_pools": [{"name": "vms", "network": "default", "env": {"bosh": {"mbus": {"cert": mbus}}},
-                            "stemcell": {"url": _file(paths.ARTIFACTS / "stemcell.tgz"), "sha1": _sha1(paths.ARTIFACTS / "stemcell.tgz")},
-                            "cloud_properties": {"iaas_access": True}}],
+        "releases": [
+            {
+                "name": paths.RELEASE[0],
+                "version": paths.RELEASE[1],
+                "url": _file(paths.ARTIFACTS / "release.tgz"),
+                "sha1": _sha1(paths.ARTIFACTS / "release.tgz"),
+            }
+        ],
+        "resource_pools": [
+            {
+                "name": "vms",
+                "network": "default",
+                "env": {"bosh": {"mbus": {"cert": mbus}}},
+                "stemcell": {
+                    "url": _file(paths.ARTIFACTS / "stemcell.tgz"),
+                    "sha1": _sha1(paths.ARTIFACTS / "stemcell.tgz"),
+                },
+                "cloud_properties": {"iaas_access": True},
+            }
+        ],
         "disk_pools": [{"name": "disks", "disk_size": 65536}],
-        "networks": [{"name": "default", "type": "manual", "subnets": [
-            {"range": paths.SUBNET, "gateway": paths.GATEWAY, "dns": [paths.GATEWAY], "static": [address]}]}],
-        "instance_groups": [{"name": GROUP, "instances": 1, "resource_pool": "vms", "persistent_disk_pool": "disks",
-                             "networks": [{"name": "default", "static_ips": [address]}], "jobs": _jobs(name, public_key)}],
+        "networks": [
+            {
+                "name": "default",
+                "type": "manual",
+                "subnets": [
+                    {"range": paths.SUBNET, "gateway": paths.GATEWAY, "dns": [paths.GATEWAY], "static": [address]}
+                ],
+            }
+        ],
+        "instance_groups": [
+            {
+                "name": GROUP,
+                "instances": 1,
+                "resource_pool": "vms",
+                "persistent_disk_pool": "disks",
+                "networks": [{"name": "default", "static_ips": [address]}],
+                "jobs": _jobs(name, public_key),
+            }
+        ],
         "cloud_provider": {
             "template": {"name": "podman_cpi", "release": paths.RELEASE[0]},
             "mbus": f"https://mbus:((mbus_bootstrap_password))@{address}:6868",
             "cert": mbus,
-            "properties": {"agent": {"mbus": "https://mbus:((mbus_bootstrap_password))@0.0.0.0:6868",
-                                     "blobstore": {"provider": "local", "options": {"blobstore_path": "/var/vcap/micro_bosh/data/cache"}}}},
+            "properties": {
+                "agent": {
+                    "mbus": "https://mbus:((mbus_bootstrap_password))@0.0.0.0:6868",
+                    "blobstore": {
+                        "provider": "local",
+                        "options": {"blobstore_path": "/var/vcap/micro_bosh/data/cache"},
+                    },
+                }
+            },
         },
-    }  # fmt: skip
+    }
 
 
 def cloud_config(static: str) -> dict[str, Any]:
     return {
         "azs": [{"name": "z1", "cloud_properties": {}}],
-        "vm_types": [{"name": "director", "cloud_properties": {"iaas_access": True}}, {"name": "default", "cloud_properties": {}}],
+        "vm_types": [
+            {"name": "director", "cloud_properties": {"iaas_access": True}},
+            {"name": "default", "cloud_properties": {}},
+        ],
         "disk_types": [{"name": "default", "disk_size": 65536, "cloud_properties": {}}],
-        "networks": [{"name": "default", "type": "manual", "subnets": [
-            {"az": "z1", "range": paths.SUBNET, "gateway": paths.GATEWAY, "dns": [paths.GATEWAY],
-             "reserved": ["10.10.0.1-10.10.0.3", "10.10.0.6-10.10.0.31", "10.10.0.64-10.10.0.254"], "static": [static]}]}],
-        "compilation": {"az": "z1", "network": "default", "vm_type": "default", "workers": 1, "reuse_compilation_vms": True},
-    }  # fmt: skip
+        "networks": [
+            {
+                "name": "default",
+                "type": "manual",
+                "subnets": [
+                    {
+                        "az": "z1",
+                        "range": paths.SUBNET,
+                        "gateway": paths.GATEWAY,
+                        "dns": [paths.GATEWAY],
+                        "reserved": ["10.10.0.1-10.10.0.3", "10.10.0.6-10.10.0.31", "10.10.0.64-10.10.0.254"],
+                        "static": [static],
+                    }
+                ],
+            }
+        ],
+        "compilation": {
+            "az": "z1",
+            "network": "default",
+            "vm_type": "default",
+            "workers": 1,
+            "reuse_compilation_vms": True,
+        },
+    }
 
 
 def _file(path: Path) -> str:

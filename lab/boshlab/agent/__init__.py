@@ -125,9 +125,16 @@ async def serve_nats(actions: Actions, urls: list[str]) -> None:
 
     try:
         bus = await nats.connect(
-            urls, tls=tls_context(actions), error_cb=on_error, max_reconnect_attempts=-1, reconnect_time_wait=2, connect_timeout=5,
-            ping_interval=5, max_outstanding_pings=2, allow_reconnect=True,
-        )  # fmt: skip
+            urls,
+            tls=tls_context(actions),
+            error_cb=on_error,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=2,
+            connect_timeout=5,
+            ping_interval=5,
+            max_outstanding_pings=2,
+            allow_reconnect=True,
+        )
     except Exception as error:
         say(f"no bus at {urls}: {error!r}")
         await asyncio.sleep(LOCKED_OUT_PAUSE)
@@ -154,7 +161,7 @@ async def serve_nats(actions: Actions, urls: list[str]) -> None:
             os._exit(0)
         try:
             await asyncio.wait_for(refused.wait(), HEARTBEAT)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             continue
     say("refused by the bus")
     await asyncio.sleep(LOCKED_OUT_PAUSE)

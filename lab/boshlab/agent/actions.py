@@ -32,7 +32,19 @@ STOPPED = VCAP / "monit" / "stopped"
 MONIT_TIMEOUT = 300
 #: Answered at once with an agent_task_id, and fetched with get_task (action/factory.go, IsAsynchronous).
 ASYNCHRONOUS = frozenset(
-    "apply prepare stop drain run_script compile_package fetch_logs mount_disk unmount_disk migrate_disk update_settings".split()
+    [
+        "apply",
+        "prepare",
+        "stop",
+        "drain",
+        "run_script",
+        "compile_package",
+        "fetch_logs",
+        "mount_disk",
+        "unmount_disk",
+        "migrate_disk",
+        "update_settings",
+    ]
 )
 
 
@@ -82,7 +94,8 @@ class Actions:
         if kind == "full":
             state["vitals"] = self.vitals()
             state["processes"] = [
-                {"name": name, "state": "running" if said == "ok" else "failing"} for name, said in monit_states().items()
+                {"name": name, "state": "running" if said == "ok" else "failing"}
+                for name, said in monit_states().items()
             ]
         return state
 
@@ -249,7 +262,17 @@ class Actions:
         if command == "setup":
             user, home = params["user"], VCAP / "bosh_ssh" / params["user"]
             home.parent.mkdir(parents=True, exist_ok=True)
-            run("useradd", "--create-home", "--home-dir", str(home), "--shell", "/bin/bash", "--groups", "bosh_sshers,bosh_sudoers", user)
+            run(
+                "useradd",
+                "--create-home",
+                "--home-dir",
+                str(home),
+                "--shell",
+                "/bin/bash",
+                "--groups",
+                "bosh_sshers,bosh_sudoers",
+                user,
+            )
             keys = home / ".ssh" / "authorized_keys"
             keys.parent.mkdir(mode=0o700)
             keys.write_text(params["public_key"] + "\n", encoding="utf-8")

@@ -323,9 +323,7 @@ class Session:
 
     def _output(self, task: int, kind: str, offset: int, reporter: Reporter) -> int:
         try:
-            response = self.http.raw(
-                "GET", f"/tasks/{task}/output?type={kind}", headers={"Range": f"bytes={offset}-"}
-            )
+            response = self.http.raw("GET", f"/tasks/{task}/output?type={kind}", headers={"Range": f"bytes={offset}-"})
         except StatusError as error:
             # nothing new yet
             if error.status == 416:

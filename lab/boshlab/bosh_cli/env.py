@@ -280,9 +280,7 @@ def _release(reference: dict[str, Any], base: Path) -> Release:
     try:
         members = render.read_tgz(path.read_bytes())
         manifest = template.load(members["release.MF"])
-        jobs = {
-            job["name"]: render.load_job(members[f"jobs/{job['name']}.tgz"]) for job in manifest.get("jobs") or []
-        }
+        jobs = {job["name"]: render.load_job(members[f"jobs/{job['name']}.tgz"]) for job in manifest.get("jobs") or []}
     except (KeyError, OSError, EOFError) as error:
         raise BoshError(f"Invalid release '{reference['name']}'", [BoshError(f"{error}")]) from error
     if manifest["name"] != reference["name"]:
@@ -300,7 +298,7 @@ class CpiError(BoshError):
 
     def __init__(self, method: str, kind: str, message: str) -> None:
         super().__init__(
-            f"CPI '{method}' method responded with error: CmdError{{\"type\":\"{kind}\",\"message\":\"{message}\"}}"
+            f'CPI \'{method}\' method responded with error: CmdError{{"type":"{kind}","message":"{message}"}}'
         )
         self.kind = kind
 

@@ -113,9 +113,7 @@ def certificate(options: Mapping[str, Any], find: Callable[[str], Any]) -> dict[
 def rsa_pair() -> dict[str, str]:
     """An RSA key pair of 2048 bits in PEM."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return {"private_key": _key_pem(key), "public_key": public.decode()}
 
 

@@ -79,7 +79,9 @@ class Cpi:
         mounts = [{"type": "bind", "source": str(attached), "destination": paths.ATTACHED, "options": ["rbind"]}]
         if properties.get("iaas_access"):
             # The way to the IaaS that a real CPI has by credentials: Podman's socket and the disks.
-            mounts.append({"type": "bind", "source": str(paths.STATE), "destination": str(paths.STATE), "options": ["rbind"]})
+            mounts.append(
+                {"type": "bind", "source": str(paths.STATE), "destination": str(paths.STATE), "options": ["rbind"]}
+            )
         address = network["ip"]
         spec = {
             "name": cid,

@@ -23,9 +23,22 @@ from starlette.routing import Route
 
 from boshlab.director import jobs, plan, tasks
 from boshlab.director.db import (
-    Config, Deployment, DeploymentProblem, DirectorAttribute, Event, Instance, Lock, OrphanDisk, Release, ReleaseVersion, Stemcell,
-    Task, Vm, attribute, now,
-)  # fmt: skip
+    Config,
+    Deployment,
+    DeploymentProblem,
+    DirectorAttribute,
+    Event,
+    Instance,
+    Lock,
+    OrphanDisk,
+    Release,
+    ReleaseVersion,
+    Stemcell,
+    Task,
+    Vm,
+    attribute,
+    now,
+)
 
 VERSION = "283.1.0 (00000000)"
 Handler = Callable[["Call"], Any]
@@ -110,30 +123,45 @@ def list_locks(call: Call) -> Any:
     found = []
     for lock in call.session.scalars(sa.select(Lock).where(Lock.expired_at > now()).order_by(Lock.name)):
         _word, kind, resource = lock.name.split(":", 2)
-        found.append({"type": kind, "resource": [resource], "timeout": f"{stamp(lock.expired_at)}.0", "task_id": lock.task_id})
+        found.append(
+            {"type": kind, "resource": [resource], "timeout": f"{stamp(lock.expired_at)}.0", "task_id": lock.task_id}
+        )
     return found
 
 
 def list_orphans(call: Call) -> Any:
     return [
         {
-            "disk_cid": disk.disk_cid, "size": disk.size, "az": disk.availability_zone, "deployment_name": disk.deployment_name,
-            "instance_name": disk.instance_name, "cloud_properties": {}, "orphaned_at": disk.created_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            "disk_cid": disk.disk_cid,
+            "size": disk.size,
+            "az": disk.availability_zone,
+            "deployment_name": disk.deployment_name,
+            "instance_name": disk.instance_name,
+            "cloud_properties": {},
+            "orphaned_at": disk.created_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
         }
         for disk in call.session.scalars(sa.select(OrphanDisk).order_by(OrphanDisk.id))
-    ]  # fmt: skip
+    ]
 
 
 def list_events(call: Call) -> Any:
     rows = call.session.scalars(sa.select(Event).order_by(Event.id.desc()).limit(200))
     return [
         {
-            "id": str(row.id), "timestamp": stamp(row.timestamp), "user": row.user, "action": row.action, "object_type": row.object_type,
-            "object_name": row.object_name or "", "task": row.task or "", "deployment": row.deployment or "", "instance": row.instance or "",
-            "error": row.error or "", "context": {},
+            "id": str(row.id),
+            "timestamp": stamp(row.timestamp),
+            "user": row.user,
+            "action": row.action,
+            "object_type": row.object_type,
+            "object_name": row.object_name or "",
+            "task": row.task or "",
+            "deployment": row.deployment or "",
+            "instance": row.instance or "",
+            "error": row.error or "",
+            "context": {},
         }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 # Tasks
@@ -141,10 +169,16 @@ def list_events(call: Call) -> Any:
 
 def task_json(task: Task) -> dict[str, Any]:
     return {
-        "id": task.id, "state": task.state, "description": task.description, "timestamp": stamp(task.timestamp),
-        "started_at": stamp(task.started_at), "result": task.result, "user": task.username, "deployment": task.deployment_name,
+        "id": task.id,
+        "state": task.state,
+        "description": task.description,
+        "timestamp": stamp(task.timestamp),
+        "started_at": stamp(task.started_at),
+        "result": task.result,
+        "user": task.username,
+        "deployment": task.deployment_name,
         "context_id": task.context_id,
-    }  # fmt: skip
+    }
 
 
 def list_tasks(call: Call) -> Any:
@@ -205,11 +239,16 @@ def list_stemcells(call: Call) -> Any:
     used = call.session.scalars(sa.select(Deployment)).all()
     return [
         {
-            "name": row.name, "version": row.version, "operating_system": row.operating_system, "cid": row.cid, "cpi": "", "api_version": 2,
+            "name": row.name,
+            "version": row.version,
+            "operating_system": row.operating_system,
+            "cid": row.cid,
+            "cpi": "",
+            "api_version": 2,
             "deployments": [{"name": item.name} for item in used if f"{row.name}/{row.version}" in item.stemcells],
         }
         for row in call.session.scalars(sa.select(Stemcell).order_by(Stemcell.id))
-    ]  # fmt: skip
+    ]
 
 
 def stemcell_needed(call: Call) -> Any:
@@ -233,14 +272,19 @@ def list_releases(call: Call) -> Any:
             "name": release.name,
             "release_versions": [
                 {
-                    "version": row.version, "commit_hash": row.commit_hash, "uncommitted_changes": row.uncommitted_changes,
-                    "currently_deployed": f"{release.name}/{row.version}" in used, "job_names": [],
+                    "version": row.version,
+                    "commit_hash": row.commit_hash,
+                    "uncommitted_changes": row.uncommitted_changes,
+                    "currently_deployed": f"{release.name}/{row.version}" in used,
+                    "job_names": [],
                 }
-                for row in call.session.scalars(sa.select(ReleaseVersion).where(ReleaseVersion.release_id == release.id))
+                for row in call.session.scalars(
+                    sa.select(ReleaseVersion).where(ReleaseVersion.release_id == release.id)
+                )
             ],
         }
         for release in call.session.scalars(sa.select(Release).order_by(Release.name))
-    ]  # fmt: skip
+    ]
 
 
 def add_release(call: Call) -> Any:
@@ -248,7 +292,12 @@ def add_release(call: Call) -> Any:
 
 
 def remove_release(call: Call) -> Any:
-    return call.task("delete_release", f"delete release: {call.path['name']}", name=call.path["name"], version=call.query.get("version"))
+    return call.task(
+        "delete_release",
+        f"delete release: {call.path['name']}",
+        name=call.path["name"],
+        version=call.query.get("version"),
+    )
 
 
 def match_packages(_call: Call) -> Any:
@@ -260,7 +309,15 @@ def match_packages(_call: Call) -> Any:
 
 def config_json(row: Config, current: bool) -> dict[str, Any]:
     created = row.created_at.strftime("%Y-%m-%d %H:%M:%S UTC")
-    return {"id": str(row.id), "type": row.type, "name": row.name, "content": row.content, "created_at": created, "team": None, "current": current}
+    return {
+        "id": str(row.id),
+        "type": row.type,
+        "name": row.name,
+        "content": row.content,
+        "created_at": created,
+        "team": None,
+        "current": current,
+    }
 
 
 def _configs(call: Call) -> list[Config]:
@@ -296,7 +353,9 @@ def _save_config(call: Call, kind: str, name: str, content: str) -> dict[str, An
         raise Refused(400, 440001, f"Incorrect YAML structure of the uploaded manifest: {error}") from error
     if not isinstance(data, dict):
         raise Refused(400, 440001, "YAML hash expected")
-    query = sa.select(Config).where(Config.type == kind, Config.name == name, ~Config.deleted).order_by(Config.id.desc())
+    query = (
+        sa.select(Config).where(Config.type == kind, Config.name == name, ~Config.deleted).order_by(Config.id.desc())
+    )
     latest = call.session.scalars(query).first()
     if latest is None or latest.content != content:
         latest = Config(type=kind, name=name, content=content)
@@ -331,7 +390,8 @@ def diff_config(call: Call) -> Any:
 def cloud_configs(call: Call) -> Any:
     query = sa.select(Config).where(Config.type == "cloud", ~Config.deleted).order_by(Config.id.desc()).limit(1)
     return [
-        {"properties": row.content, "created_at": row.created_at.strftime("%Y-%m-%d %H:%M:%S UTC")} for row in call.session.scalars(query)
+        {"properties": row.content, "created_at": row.created_at.strftime("%Y-%m-%d %H:%M:%S UTC")}
+        for row in call.session.scalars(query)
     ]
 
 
@@ -348,21 +408,37 @@ def deployment_json(deployment: Deployment, locked: set[str]) -> dict[str, Any]:
         return [dict(zip(("name", "version"), item.rsplit("/", 1), strict=True)) for item in items]
 
     return {
-        "name": deployment.name, "cloud_config": "latest", "teams": [], "releases": parts(deployment.releases),
-        "stemcells": parts(deployment.stemcells), "locked": deployment.name in locked,
-    }  # fmt: skip
+        "name": deployment.name,
+        "cloud_config": "latest",
+        "teams": [],
+        "releases": parts(deployment.releases),
+        "stemcells": parts(deployment.stemcells),
+        "locked": deployment.name in locked,
+    }
 
 
 def list_deployments(call: Call) -> Any:
-    locked = {name.rpartition(":")[2] for name in call.session.scalars(sa.select(Lock.name).where(Lock.name.startswith("lock:deployment:")))}
-    return [deployment_json(row, locked) for row in call.session.scalars(sa.select(Deployment).order_by(Deployment.name))]
+    locked = {
+        name.rpartition(":")[2]
+        for name in call.session.scalars(sa.select(Lock.name).where(Lock.name.startswith("lock:deployment:")))
+    }
+    return [
+        deployment_json(row, locked) for row in call.session.scalars(sa.select(Deployment).order_by(Deployment.name))
+    ]
 
 
 def deployment_configs(call: Call) -> Any:
     names = call.query.getlist("deployment[]")
-    rows = call.session.scalars(sa.select(Deployment).where(Deployment.name.in_(names), Deployment.cloud_config_id.is_not(None)))
+    rows = call.session.scalars(
+        sa.select(Deployment).where(Deployment.name.in_(names), Deployment.cloud_config_id.is_not(None))
+    )
     return [
-        {"id": row.id, "deployment": row.name, "config": {"id": row.cloud_config_id, "type": "cloud", "name": "default"}} for row in rows
+        {
+            "id": row.id,
+            "deployment": row.name,
+            "config": {"id": row.cloud_config_id, "type": "cloud", "name": "default"},
+        }
+        for row in rows
     ]
 
 
@@ -384,7 +460,9 @@ def diff_deployment(call: Call) -> Any:
     wanted, name = _manifest(call), call.path["deployment"]
     known = call.session.scalars(sa.select(Deployment).where(Deployment.name == name)).first()
     old = yaml.safe_load(known.manifest) if known and known.manifest else {}
-    cloud = call.session.scalars(sa.select(Config.id).where(Config.type == "cloud", ~Config.deleted).order_by(Config.id.desc())).first()
+    cloud = call.session.scalars(
+        sa.select(Config.id).where(Config.type == "cloud", ~Config.deleted).order_by(Config.id.desc())
+    ).first()
     context = {"cloud_config_ids": [cloud] if cloud else [], "runtime_config_ids": []}
     return {"context": context, "diff": plan.diff(old, wanted, call.query.get("redact", "true") != "false")}
 
@@ -408,7 +486,9 @@ def change_state(call: Call) -> Any:
 
 
 def _instances(call: Call) -> list[Instance]:
-    query = sa.select(Instance).where(Instance.deployment_id == call.deployment().id).order_by(Instance.job, Instance.index)
+    query = (
+        sa.select(Instance).where(Instance.deployment_id == call.deployment().id).order_by(Instance.job, Instance.index)
+    )
     return list(call.session.scalars(query))
 
 
@@ -419,12 +499,18 @@ def list_vms(call: Call) -> Any:
     query = sa.select(Vm).join(Instance).where(Instance.deployment_id == deployment.id)
     return [
         {
-            "agent_id": vm.agent_id, "cid": vm.cid, "job": vm.instance.job, "index": vm.instance.index, "id": vm.instance.uuid,
-            "az": vm.instance.availability_zone, "permanent_nats_credentials": vm.permanent_nats_credentials, "active": vm.active,
+            "agent_id": vm.agent_id,
+            "cid": vm.cid,
+            "job": vm.instance.job,
+            "index": vm.instance.index,
+            "id": vm.instance.uuid,
+            "az": vm.instance.availability_zone,
+            "permanent_nats_credentials": vm.permanent_nats_credentials,
+            "active": vm.active,
             "ips": [network["ip"] for network in (vm.instance.spec_json.get("networks") or {}).values()],
         }
         for vm in call.session.scalars(query)
-    ]  # fmt: skip
+    ]
 
 
 def list_instances(call: Call) -> Any:
@@ -433,12 +519,17 @@ def list_instances(call: Call) -> Any:
         return call.task("instances", "retrieve vm-stats", name, name=name)
     return [
         {
-            "agent_id": item.vm.agent_id if item.vm else None, "cid": item.vm.cid if item.vm else None, "job": item.job, "index": item.index,
-            "id": item.uuid, "az": item.availability_zone, "expects_vm": item.state == "started" and not item.ignore,
+            "agent_id": item.vm.agent_id if item.vm else None,
+            "cid": item.vm.cid if item.vm else None,
+            "job": item.job,
+            "index": item.index,
+            "id": item.uuid,
+            "az": item.availability_zone,
+            "expects_vm": item.state == "started" and not item.ignore,
             "ips": [network["ip"] for network in (item.spec_json.get("networks") or {}).values()],
         }
         for item in _instances(call)
-    ]  # fmt: skip
+    ]
 
 
 def start_scan(call: Call) -> Any:
@@ -448,18 +539,23 @@ def start_scan(call: Call) -> Any:
 
 def list_problems(call: Call) -> Any:
     deployment = call.deployment()
-    query = sa.select(DeploymentProblem).where(DeploymentProblem.deployment_id == deployment.id, DeploymentProblem.state == "open")
+    query = sa.select(DeploymentProblem).where(
+        DeploymentProblem.deployment_id == deployment.id, DeploymentProblem.state == "open"
+    )
     found = []
     for problem in call.session.scalars(query.order_by(DeploymentProblem.id)):
         instance = call.session.get(Instance, problem.resource_id) if problem.type != "missing_disk" else None
         names = jobs.RESOLUTIONS[problem.type]
         found.append(
             {
-                "id": problem.id, "type": problem.type, "data": problem.data_json, "description": jobs.describe(call.session, problem),
+                "id": problem.id,
+                "type": problem.type,
+                "data": problem.data_json,
+                "description": jobs.describe(call.session, problem),
                 "instance_group": instance.job if instance else "",
                 "resolutions": [{"name": name, "plan": jobs.PLANS[name]} for name in names],
             }
-        )  # fmt: skip
+        )
     return found
 
 
@@ -477,8 +573,15 @@ def scan_and_fix(call: Call) -> Any:
 
 def log_in(call: Call) -> Any:
     name, wanted = call.deployment().name, call.json()
-    return call.task("ssh", f"ssh: {wanted['command']}:{wanted.get('target')}", name, name=name, command=wanted["command"],
-                     params=wanted["params"], target=wanted.get("target") or {})  # fmt: skip
+    return call.task(
+        "ssh",
+        f"ssh: {wanted['command']}:{wanted.get('target')}",
+        name,
+        name=name,
+        command=wanted["command"],
+        params=wanted["params"],
+        target=wanted.get("target") or {},
+    )
 
 
 def remove_vm(call: Call) -> Any:
@@ -566,7 +669,11 @@ def application(engine: sa.Engine, config: dict[str, Any]) -> Starlette:
         async def run(request: Request) -> Response:
             user = user_of(request)
             if not user and handler is not info:
-                return PlainTextResponse(f"Not authorized: '{request.url.path}'\n", status_code=401, headers={"WWW-Authenticate": 'Basic realm="BOSH Director"'})
+                return PlainTextResponse(
+                    f"Not authorized: '{request.url.path}'\n",
+                    status_code=401,
+                    headers={"WWW-Authenticate": 'Basic realm="BOSH Director"'},
+                )
             return await run_in_threadpool(answer, handler, request, user, await request.body())
 
         return run

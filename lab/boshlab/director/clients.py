@@ -70,7 +70,12 @@ class Agents:
         bus = await self._connect()
         request_id = str(uuid.uuid4())
         self._waiting[request_id] = self._loop.create_future()
-        request = {"protocol": 3, "method": method, "arguments": arguments, "reply_to": f"{self._inbox}.{agent_id}.{request_id}"}
+        request = {
+            "protocol": 3,
+            "method": method,
+            "arguments": arguments,
+            "reply_to": f"{self._inbox}.{agent_id}.{request_id}",
+        }
         await bus.publish(f"agent.{agent_id}", json.dumps(request).encode())
         try:
             return await asyncio.wait_for(self._waiting[request_id], timeout)
@@ -104,7 +109,9 @@ class Agents:
                 return
             except (AgentTimeout, AgentError):
                 if time.monotonic() > until:
-                    raise AgentTimeout(f"Timed out pinging VM with agent '{agent_id}' after {timeout:.0f} seconds") from None
+                    raise AgentTimeout(
+                        f"Timed out pinging VM with agent '{agent_id}' after {timeout:.0f} seconds"
+                    ) from None
 
 
 class Cpi:
@@ -121,7 +128,9 @@ class Cpi:
             "context": {"director_uuid": self._uuid, "request_id": request_id, "vm": {"stemcell": {"api_version": 3}}},
             "api_version": 2,
         }
-        done = subprocess.run([self._executable], input=json.dumps(request), capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            [self._executable], input=json.dumps(request), capture_output=True, text=True, timeout=600
+        )
         self._log(f"{method} {arguments[:1]} -> {done.stdout.strip()[:500]}")
         try:
             answer = json.loads(done.stdout)
@@ -129,9 +138,8 @@ class Cpi:
             raise CpiError(f"Invalid CPI response - ParserError - {done.stdout}{done.stderr[-500:]}") from None
         if answer.get("error"):
             error = answer["error"]
-            raise CpiError(
-                f"CPI error '{error['type']}' with message '{error['message']}' in '{method}' CPI method (CPI request ID: '{request_id}')"
-            )
+            told = f"CPI error '{error['type']}' with message '{error['message']}' in '{method}' CPI method"
+            raise CpiError(f"{told} (CPI request ID: '{request_id}')")
         return answer.get("result")
 
 
@@ -172,7 +180,9 @@ class Blobstore:
 def agent_certificate(agent_id: str) -> dict[str, str]:
     """A client certificate for an agent, signed by the director's NATS client CA."""
     ca = certs.Issued(
-        (CONFIG / "nats_ca.pem").read_text(), (CONFIG / "agent_ca.pem").read_text(), (CONFIG / "agent_ca.key").read_text()
+        (CONFIG / "nats_ca.pem").read_text(),
+        (CONFIG / "agent_ca.pem").read_text(),
+        (CONFIG / "agent_ca.key").read_text(),
     )
     issued = certs.issue(ca, f"{agent_id}.agent.bosh-internal")
     return {"ca": ca.ca, "certificate": issued.certificate, "private_key": issued.private_key}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from boshlab.director.clients import AgentError, AgentTimeout, agent_certificate
 from boshlab.director.db import Instance, OrphanDisk, PersistentDisk, Stemcell, Vm
@@ -45,7 +44,12 @@ def create_vm(context: Context, instance: Instance) -> Vm:
     instance.vms.append(vm)
     context.session.commit()
     context.record("create", "vm", cid, instance.deployment.name)
-    metadata = {"director": context.config["name"], "deployment": instance.deployment.name, "job": instance.job, "id": instance.uuid}
+    metadata = {
+        "director": context.config["name"],
+        "deployment": instance.deployment.name,
+        "job": instance.job,
+        "id": instance.uuid,
+    }
     context.cpi.call("set_vm_metadata", cid, metadata)
     context.agents.wait_until_ready(agent_id, NEW_AGENT_TIMEOUT)
     if instance.disk:
@@ -71,7 +75,9 @@ def ensure_disk(context: Context, instance: Instance, size: int) -> None:
     attach_disk(context, instance.vm, disk)
 
 
-def start_jobs(context: Context, instance: Instance, progress: Callable[[int, str], None], watch_seconds: float = 120) -> None:
+def start_jobs(
+    context: Context, instance: Instance, progress: Callable[[int, str], None], watch_seconds: float = 120
+) -> None:
     """Apply the spec and start: from installing packages to post-start."""
     agent = _agent_of(instance)
     ask = context.agents.ask
@@ -150,10 +156,13 @@ def remove(context: Context, instance: Instance) -> None:
     for disk in list(instance.disks):
         context.session.add(
             OrphanDisk(
-                disk_cid=disk.disk_cid, size=disk.size, availability_zone=instance.availability_zone,
-                deployment_name=instance.deployment.name, instance_name=f"{instance.job}/{instance.uuid}",
+                disk_cid=disk.disk_cid,
+                size=disk.size,
+                availability_zone=instance.availability_zone,
+                deployment_name=instance.deployment.name,
+                instance_name=f"{instance.job}/{instance.uuid}",
             )
-        )  # fmt: skip
+        )
         instance.disks.remove(disk)
         context.session.delete(disk)
     context.session.delete(instance)

@@ -16,8 +16,17 @@ import yaml
 from boshlab.director import instances, plan
 from boshlab.director.clients import AgentError, AgentTimeout
 from boshlab.director.db import (
-    Deployment, DeploymentProblem, Instance, PersistentDisk, Release, ReleaseVersion, Stemcell, Template, Vm, attribute,
-)  # fmt: skip
+    Deployment,
+    DeploymentProblem,
+    Instance,
+    PersistentDisk,
+    Release,
+    ReleaseVersion,
+    Stemcell,
+    Template,
+    Vm,
+    attribute,
+)
 from boshlab.director.tasks import Context, Failure
 from boshlab.render import read_tgz
 
@@ -33,7 +42,14 @@ PLANS = {
 }
 RESOLUTIONS = {
     "missing_vm": ("ignore", "recreate_vm_without_wait", "recreate_vm", "delete_vm_reference"),
-    "unresponsive_agent": ("ignore", "reboot_vm", "recreate_vm_without_wait", "recreate_vm", "delete_vm", "delete_vm_reference"),
+    "unresponsive_agent": (
+        "ignore",
+        "reboot_vm",
+        "recreate_vm_without_wait",
+        "recreate_vm",
+        "delete_vm",
+        "delete_vm_reference",
+    ),
     "missing_disk": ("ignore", "delete_disk_reference"),
 }
 AUTO = {"missing_vm": "recreate_vm", "unresponsive_agent": "ignore", "missing_disk": "ignore"}
@@ -59,14 +75,18 @@ def update_stemcell(context: Context, path: str) -> str:
         files = read_tgz(Path(path).read_bytes())
         manifest = yaml.safe_load(files["stemcell.MF"])
         name, version = str(manifest["name"]), str(manifest["version"])
-        known = context.session.scalars(sa.select(Stemcell).where(Stemcell.name == name, Stemcell.version == version)).first()
+        known = context.session.scalars(
+            sa.select(Stemcell).where(Stemcell.name == name, Stemcell.version == version)
+        ).first()
         with context.step("Update stemcell", f"Uploading stemcell {name}/{version} to the cloud"):
             if known is None:
                 with tempfile.NamedTemporaryFile() as image:
                     image.write(files["image"])
                     image.flush()
                     cid = context.cpi.call("create_stemcell", image.name, manifest["cloud_properties"])
-                context.session.add(Stemcell(name=name, version=version, cid=cid, operating_system=manifest["operating_system"]))
+                context.session.add(
+                    Stemcell(name=name, version=version, cid=cid, operating_system=manifest["operating_system"])
+                )
                 context.session.commit()
     finally:
         Path(path).unlink(missing_ok=True)
@@ -74,7 +94,9 @@ def update_stemcell(context: Context, path: str) -> str:
 
 
 def delete_stemcell(context: Context, name: str, version: str) -> str:
-    known = context.session.scalars(sa.select(Stemcell).where(Stemcell.name == name, Stemcell.version == version)).first()
+    known = context.session.scalars(
+        sa.select(Stemcell).where(Stemcell.name == name, Stemcell.version == version)
+    ).first()
     if known is None:
         raise Failure(f"Stemcell '{name}/{version}' doesn't exist", 50003)
     used = [
@@ -103,12 +125,16 @@ def update_release(context: Context, path: str) -> str:
         release = context.session.scalars(sa.select(Release).where(Release.name == name)).first() or Release(name=name)
         context.session.add(release)
         context.session.flush()
-        query = sa.select(ReleaseVersion).where(ReleaseVersion.release_id == release.id, ReleaseVersion.version == version)
+        query = sa.select(ReleaseVersion).where(
+            ReleaseVersion.release_id == release.id, ReleaseVersion.version == version
+        )
         if context.session.scalars(query).first() is None:
             row = ReleaseVersion(
-                version=version, release_id=release.id, commit_hash=manifest.get("commit_hash", "unknown"),
+                version=version,
+                release_id=release.id,
+                commit_hash=manifest.get("commit_hash", "unknown"),
                 uncommitted_changes=bool(manifest.get("uncommitted_changes")),
-            )  # fmt: skip
+            )
             context.session.add(row)
             context.session.flush()
             for job in manifest["jobs"]:
@@ -137,7 +163,9 @@ def delete_release(context: Context, name: str, version: str | None = None) -> s
 # Deployments
 
 
-def update_deployment(context: Context, manifest: str, dry_run: bool = False, recreate: bool = False, **_ignored: Any) -> str:
+def update_deployment(
+    context: Context, manifest: str, dry_run: bool = False, recreate: bool = False, **_ignored: Any
+) -> str:
     data = yaml.safe_load(manifest)
     name = data["name"]
     with context.lock("deployment", name):
@@ -157,7 +185,9 @@ def update_deployment(context: Context, manifest: str, dry_run: bool = False, re
         _update_instances(context, deployment, wanted, recreate)
         deployment.manifest = manifest
         deployment.cloud_config_id = plan.cloud_config(context.session)[0]
-        deployment.releases = [f"{key}/{row.version}" for key, row in plan.release_versions(context.session, data).items()]
+        deployment.releases = [
+            f"{key}/{row.version}" for key, row in plan.release_versions(context.session, data).items()
+        ]
         deployment.stemcells = [f"{row.name}/{row.version}" for row in plan.stemcells(context.session, data).values()]
         context.session.commit()
         context.record("update", "deployment", name, name)
@@ -166,13 +196,22 @@ def update_deployment(context: Context, manifest: str, dry_run: bool = False, re
 
 def _update_instances(context: Context, deployment: Deployment, wanted: list[plan.Wanted], recreate: bool) -> None:
     existing = {(instance.job, instance.index): instance for instance in instances_of(context, deployment)}
-    for gone in [instance for key, instance in existing.items() if key not in [(item.group["name"], item.index) for item in wanted]]:
+    for gone in [
+        instance
+        for key, instance in existing.items()
+        if key not in [(item.group["name"], item.index) for item in wanted]
+    ]:
         with context.step("Deleting unneeded instances", str(gone)):
             instances.remove(context, gone)
     for item in wanted:
         instance = plan.find_instance(context.session, deployment, item)
         if instance is None:
-            instance = Instance(job=item.group["name"], index=item.index, availability_zone=item.group["azs"][0], deployment_id=deployment.id)
+            instance = Instance(
+                job=item.group["name"],
+                index=item.index,
+                availability_zone=item.group["azs"][0],
+                deployment_id=deployment.id,
+            )
             context.session.add(instance)
             context.session.commit()
         if instance.vm is None:
@@ -207,7 +246,11 @@ def _require_agent(context: Context, instance: Instance) -> None:
     try:
         context.agents.wait_until_ready(instance.vm.agent_id, context.config["ping_timeout"])
     except AgentTimeout as error:
-        raise Failure(f"Timed out sending 'get_state' to instance: '{instance.job}/{instance.uuid}', agent-id: '{instance.vm.agent_id}' after {context.config['ping_timeout']} seconds", 450002) from error
+        raise Failure(
+            f"Timed out sending 'get_state' to instance: '{instance.job}/{instance.uuid}', "
+            f"agent-id: '{instance.vm.agent_id}' after {context.config['ping_timeout']} seconds",
+            450002,
+        ) from error
 
 
 def delete_deployment(context: Context, name: str, **_ignored: Any) -> str:
@@ -349,7 +392,12 @@ def _scan(context: Context, deployment: Deployment, only: set[str] | None) -> li
         with context.step(stage, "Looking for inactive disks", total=2):
             lost = [disk for disk in disks if not context.cpi.call("has_disk", disk.disk_cid)]
             found += [("missing_disk", disk.id, {"cid": disk.disk_cid}) for disk in lost]
-        with context.step(stage, f"{len(disks) - len(lost)} OK, {len(lost)} missing, 0 inactive, 0 mount-info mismatch", total=2, index=2):
+        with context.step(
+            stage,
+            f"{len(disks) - len(lost)} OK, {len(lost)} missing, 0 inactive, 0 mount-info mismatch",
+            total=2,
+            index=2,
+        ):
             pass
     context.session.execute(
         sa.update(DeploymentProblem)
@@ -357,7 +405,8 @@ def _scan(context: Context, deployment: Deployment, only: set[str] | None) -> li
         .values(state="closed")
     )
     problems = [
-        DeploymentProblem(deployment_id=deployment.id, type=kind, resource_id=resource, data_json=data) for kind, resource, data in found
+        DeploymentProblem(deployment_id=deployment.id, type=kind, resource_id=resource, data_json=data)
+        for kind, resource, data in found
     ]
     context.session.add_all(problems)
     context.session.commit()
@@ -436,7 +485,11 @@ def scan_and_fix(context: Context, name: str, jobs: dict[str, list[str]]) -> str
     deployment = deployment_named(context, name)
     with context.lock("deployment", name):
         problems = _scan(context, deployment, {uuid for ids in jobs.values() for uuid in ids})
-        fixable = {str(problem.id): "recreate_vm" for problem in problems if problem.type in ("missing_vm", "unresponsive_agent")}
+        fixable = {
+            str(problem.id): "recreate_vm"
+            for problem in problems
+            if problem.type in ("missing_vm", "unresponsive_agent")
+        }
         return _apply(context, deployment, fixable) if fixable else "scan and fix complete"
 
 
@@ -447,7 +500,11 @@ def ssh(context: Context, name: str, command: str, params: dict[str, Any], targe
     answers = []
     for instance in instances_of(context, deployment_named(context, name)):
         ids = target.get("ids") or []
-        if (target.get("job") or instance.job) == instance.job and (not ids or instance.uuid in ids or str(instance.index) in ids) and instance.vm:
+        if (
+            (target.get("job") or instance.job) == instance.job
+            and (not ids or instance.uuid in ids or str(instance.index) in ids)
+            and instance.vm
+        ):
             answer = context.agents.ask(instance.vm.agent_id, "ssh", command, params)
             answers.append(answer | {"job": instance.job, "index": instance.index, "id": instance.uuid})
     context.result_line(answers)
@@ -478,5 +535,3 @@ def upload_path() -> str:
     handle, path = tempfile.mkstemp(dir=directory, prefix="upload-")
     os.close(handle)
     return path
-
-

@@ -24,7 +24,9 @@ REDACTED = "<redacted>"
 def cloud_config(session: Session) -> tuple[int, dict[str, Any]]:
     """The active cloud config with its id."""
     row = session.scalars(
-        sa.select(Config).where(Config.type == "cloud", Config.name == "default", ~Config.deleted).order_by(Config.id.desc())
+        sa.select(Config)
+        .where(Config.type == "cloud", Config.name == "default", ~Config.deleted)
+        .order_by(Config.id.desc())
     ).first()
     if row is None:
         raise Failure("No cloud config found, but it's required by the manifest", 440006)
@@ -47,7 +49,9 @@ def check_static_ips(group: dict[str, Any], network: dict[str, Any], own_address
     static: set[str] = set()
     for subnet in network["subnets"]:
         subnet_range = ipaddress.ip_network(subnet["range"])
-        reserved = _addresses(subnet.get("reserved", [])) | ({own_address} if ipaddress.ip_address(own_address) in subnet_range else set())
+        reserved = _addresses(subnet.get("reserved", [])) | (
+            {own_address} if ipaddress.ip_address(own_address) in subnet_range else set()
+        )
         for ip in _addresses(subnet.get("static", [])):
             if ip in reserved:
                 raise Failure(f"Static IP '{ip}' is in network '{network['name']}' reserved range", 130007)
@@ -56,8 +60,9 @@ def check_static_ips(group: dict[str, Any], network: dict[str, Any], own_address
         if ip not in static:
             raise Failure(
                 f"Instance group '{group['name']}' with network '{network['name']}' declares static ip '{ip}', "
-                f"which belongs to no subnet's static range", 130006,
-            )  # fmt: skip
+                f"which belongs to no subnet's static range",
+                130006,
+            )
     return wanted
 
 
@@ -90,12 +95,18 @@ def stemcells(session: Session, manifest: dict[str, Any]) -> dict[str, Stemcell]
     found = {}
     for wanted in manifest.get("stemcells") or []:
         query = sa.select(Stemcell)
-        query = query.where(Stemcell.name == wanted["name"]) if wanted.get("name") else query.where(Stemcell.operating_system == wanted["os"])
+        query = (
+            query.where(Stemcell.name == wanted["name"])
+            if wanted.get("name")
+            else query.where(Stemcell.operating_system == wanted["os"])
+        )
         if str(wanted["version"]) != "latest":
             query = query.where(Stemcell.version == str(wanted["version"]))
         stemcell = session.scalars(query.order_by(Stemcell.id.desc())).first()
         if stemcell is None:
-            raise Failure(f"Stemcell '{wanted.get('name') or wanted.get('os')}/{wanted['version']}' doesn't exist", 50003)
+            raise Failure(
+                f"Stemcell '{wanted.get('name') or wanted.get('os')}/{wanted['version']}' doesn't exist", 50003
+            )
         found[wanted["alias"]] = stemcell
     return found
 
@@ -103,8 +114,17 @@ def stemcells(session: Session, manifest: dict[str, Any]) -> dict[str, Stemcell]
 class Wanted:
     """What one instance shall be: its spec, its rendered templates, and the parts that need a new VM."""
 
-    def __init__(self, group: dict[str, Any], index: int, spec: dict[str, Any], archive: bytes, digest: str, disk_mb: int) -> None:
-        self.group, self.index, self.spec, self.archive, self.digest, self.disk_mb = group, index, spec, archive, digest, disk_mb
+    def __init__(
+        self, group: dict[str, Any], index: int, spec: dict[str, Any], archive: bytes, digest: str, disk_mb: int
+    ) -> None:
+        self.group, self.index, self.spec, self.archive, self.digest, self.disk_mb = (
+            group,
+            index,
+            spec,
+            archive,
+            digest,
+            disk_mb,
+        )
 
     def needs_vm(self, instance: Instance) -> bool:
         keys = ("stemcell", "cloud_properties", "networks", "env")
@@ -136,49 +156,95 @@ def plan(session: Session, blobstore: Blobstore, manifest: dict[str, Any], own_a
             addresses = check_static_ips(group, network, own_address)
             subnet = network["subnets"][0]
             networks[item["name"]] = {
-                "type": "manual", "netmask": str(ipaddress.ip_network(subnet["range"]).netmask), "gateway": subnet.get("gateway"),
-                "dns": item.get("dns") or subnet.get("dns") or [], "default": ["dns", "gateway"], "cloud_properties": {},
-            }  # fmt: skip
+                "type": "manual",
+                "netmask": str(ipaddress.ip_network(subnet["range"]).netmask),
+                "gateway": subnet.get("gateway"),
+                "dns": item.get("dns") or subnet.get("dns") or [],
+                "default": ["dns", "gateway"],
+                "cloud_properties": {},
+            }
         if len(addresses) < group["instances"]:
-            raise Failure(f"Instance group '{group['name']}' has {group['instances']} instances and {len(addresses)} static IPs", 130008)
+            raise Failure(
+                f"Instance group '{group['name']}' has {group['instances']} instances and {len(addresses)} static IPs",
+                130008,
+            )
         vm_type = _named(cloud["vm_types"], group["vm_type"], f"Instance group '{group['name']}'")
         stemcell = bodies.get(group["stemcell"])
         if stemcell is None:
-            raise Failure(f"Instance group '{group['name']}' references a stemcell '{group['stemcell']}' that doesn't exist", 140003)
+            raise Failure(
+                f"Instance group '{group['name']}' references a stemcell '{group['stemcell']}' that doesn't exist",
+                140003,
+            )
         disk_mb = group.get("persistent_disk", 0)
         if group.get("persistent_disk_type"):
-            disk_mb = _named(cloud["disk_types"], group["persistent_disk_type"], f"Instance group '{group['name']}'")["disk_size"]
+            disk_mb = _named(cloud["disk_types"], group["persistent_disk_type"], f"Instance group '{group['name']}'")[
+                "disk_size"
+            ]
         for index in range(group["instances"]):
             of_instance = {name: of | {"ip": addresses[index]} for name, of in networks.items()}
             address = addresses[index]
-            spec = {"name": group["name"], "index": index, "address": address, "ip": address, "deployment": manifest["name"]}
+            spec = {
+                "name": group["name"],
+                "index": index,
+                "address": address,
+                "ip": address,
+                "deployment": manifest["name"],
+            }
             rendered = []
             for job in group["jobs"]:
                 version = versions.get(job["release"])
-                template = version and session.scalars(
-                    sa.select(Template).where(Template.release_version_id == version.id, Template.name == job["name"])
-                ).first()
+                template = (
+                    version
+                    and session.scalars(
+                        sa.select(Template).where(
+                            Template.release_version_id == version.id, Template.name == job["name"]
+                        )
+                    ).first()
+                )
                 if not template:
                     raise Failure(f"Job '{job['name']}' of release '{job['release']}' doesn't exist", 60003)
-                properties = {**(manifest.get("properties") or {}), **(job.get("properties") or group.get("properties") or {})}
+                properties = {
+                    **(manifest.get("properties") or {}),
+                    **(job.get("properties") or group.get("properties") or {}),
+                }
                 try:
-                    rendered.append((job["name"], render_job(load_job(blobstore.get(template.blobstore_id)), properties, spec)))
+                    rendered.append(
+                        (job["name"], render_job(load_job(blobstore.get(template.blobstore_id)), properties, spec))
+                    )
                 except Exception as error:
                     raise Failure(
-                        f"Unable to render instance groups for deployment. Errors are:\n  - Unable to render jobs for instance group "
-                        f"'{group['name']}'. Errors are:\n    - {error}", 100,
-                    ) from error  # fmt: skip
+                        "Unable to render instance groups for deployment. Errors are:\n"
+                        "  - Unable to render jobs for instance group "
+                        f"'{group['name']}'. Errors are:\n    - {error}",
+                        100,
+                    ) from error
             archive, digest = rendered_archive(rendered)
             apply = {
-                "deployment": manifest["name"], "name": group["name"], "index": index, "az": group["azs"][0],
-                "networks": of_instance, "persistent_disk": disk_mb, "configuration_hash": digest, "packages": {},
-                "job": {"name": group["name"], "template": group["jobs"][0]["name"],
-                        "templates": [{"name": job["name"], "version": digest, "sha1": "", "blobstore_id": ""} for job in group["jobs"]]},
-            }  # fmt: skip
+                "deployment": manifest["name"],
+                "name": group["name"],
+                "index": index,
+                "az": group["azs"][0],
+                "networks": of_instance,
+                "persistent_disk": disk_mb,
+                "configuration_hash": digest,
+                "packages": {},
+                "job": {
+                    "name": group["name"],
+                    "template": group["jobs"][0]["name"],
+                    "templates": [
+                        {"name": job["name"], "version": digest, "sha1": "", "blobstore_id": ""}
+                        for job in group["jobs"]
+                    ],
+                },
+            }
             full = {
-                "apply": apply, "networks": of_instance, "cloud_properties": vm_type.get("cloud_properties") or {}, "vm_type": vm_type["name"],
-                "stemcell": {"name": stemcell.name, "version": stemcell.version}, "env": group.get("env") or {},
-            }  # fmt: skip
+                "apply": apply,
+                "networks": of_instance,
+                "cloud_properties": vm_type.get("cloud_properties") or {},
+                "vm_type": vm_type["name"],
+                "stemcell": {"name": stemcell.name, "version": stemcell.version},
+                "env": group.get("env") or {},
+            }
             wanted.append(Wanted(group, index, full, archive, digest, disk_mb))
     return wanted
 
@@ -186,7 +252,9 @@ def plan(session: Session, blobstore: Blobstore, manifest: dict[str, Any], own_a
 def find_instance(session: Session, deployment: Deployment, wanted: Wanted) -> Instance | None:
     return session.scalars(
         sa.select(Instance).where(
-            Instance.deployment_id == deployment.id, Instance.job == wanted.group["name"], Instance.index == wanted.index
+            Instance.deployment_id == deployment.id,
+            Instance.job == wanted.group["name"],
+            Instance.index == wanted.index,
         )
     ).first()
 

@@ -71,14 +71,19 @@ class Context:
         progress = more.pop("progress", 100 if state == "finished" else 0)
         tags = more.pop("tags", [])
         line = {"time": int(time.time()), "stage": stage, "tags": tags, "total": total, "task": task, "index": index}
-        self._append("event_output", json.dumps(line | {"state": state, "progress": progress} | more, separators=(",", ":")) + "\n")
+        self._append(
+            "event_output",
+            json.dumps(line | {"state": state, "progress": progress} | more, separators=(",", ":")) + "\n",
+        )
 
     def error_event(self, code: int, message: str) -> None:
         line = {"time": int(time.time()), "error": {"code": code, "message": message}}
         self._append("event_output", json.dumps(line, separators=(",", ":")) + "\n")
 
     @contextmanager
-    def step(self, stage: str, task: str, total: int = 1, index: int = 1, tags: list[str] | None = None) -> Iterator[Callable[[int, str], None]]:
+    def step(
+        self, stage: str, task: str, total: int = 1, index: int = 1, tags: list[str] | None = None
+    ) -> Iterator[Callable[[int, str], None]]:
         """A step of a stage; what is yielded tells its progress."""
         self.check_cancelled()
         more: dict[str, Any] = {"tags": tags or []}
@@ -103,12 +108,16 @@ class Context:
         name, uid = f"lock:{kind}:{resource}", str(uuid.uuid4())
         with Session(self.engine) as session:
             session.execute(sa.delete(Lock).where(Lock.name == name, Lock.expired_at < now()))
-            session.add(Lock(name=name, uid=uid, task_id=str(self.task_id), expired_at=now() + timedelta(seconds=LOCK_SECONDS)))
+            session.add(
+                Lock(name=name, uid=uid, task_id=str(self.task_id), expired_at=now() + timedelta(seconds=LOCK_SECONDS))
+            )
             try:
                 session.commit()
             except sa.exc.IntegrityError:
                 told = "deployment" if kind == "deployment" else kind
-                raise Failure(f"Unable to get {told} lock, maybe a deployment is in progress. Try again later.", 450001) from None
+                raise Failure(
+                    f"Unable to get {told} lock, maybe a deployment is in progress. Try again later.", 450001
+                ) from None
         self.record("acquire", "lock", name)
         stop = threading.Event()
 
@@ -133,10 +142,14 @@ class Context:
             task = session.get_one(Task, self.task_id)
             session.add(
                 Event(
-                    user=task.username, action=action, object_type=kind, object_name=name, task=str(self.task_id),
+                    user=task.username,
+                    action=action,
+                    object_type=kind,
+                    object_name=name,
+                    task=str(self.task_id),
                     deployment=deployment or task.deployment_name,
                 )
-            )  # fmt: skip
+            )
 
 
 _AGENTS: dict[str, Agents] = {}
@@ -146,7 +159,9 @@ def _agents(config: dict[str, Any], director_uuid: str) -> Agents:
     return _AGENTS.setdefault(director_uuid, Agents(config, director_uuid))
 
 
-def start(session: Session, user: str, kind: str, description: str, deployment: str | None = None, **arguments: Any) -> int:
+def start(
+    session: Session, user: str, kind: str, description: str, deployment: str | None = None, **arguments: Any
+) -> int:
     """Queue a task and return its id."""
     task = Task(username=user, type=kind, description=description, deployment_name=deployment, arguments=arguments)
     session.add(task)
@@ -179,7 +194,14 @@ def _take(engine: sa.Engine) -> tuple[int, str, dict[str, Any]] | None:
         return task.id, task.type, dict(task.arguments)
 
 
-def run(engine: sa.Engine, config: dict[str, Any], jobs: dict[str, Callable[..., str | None]], task_id: int, kind: str, arguments: dict[str, Any]) -> None:
+def run(
+    engine: sa.Engine,
+    config: dict[str, Any],
+    jobs: dict[str, Callable[..., str | None]],
+    task_id: int,
+    kind: str,
+    arguments: dict[str, Any],
+) -> None:
     """Do one task and write down how it ended."""
     context = Context(engine, config, task_id)
     state, result = "done", ""

@@ -20,10 +20,26 @@ from boshlab import paths
 
 HERE = Path(__file__).parent
 LAB = HERE.parent.parent
-PACKAGES = (
-    "acl attr ca-certificates curl dnsutils iproute2 iputils-ping monit nats-server nginx-light openssh-server openssl "
-    "postgresql-15 procps python3 rsync runit sudo"
-).split()
+PACKAGES = [
+    "acl",
+    "attr",
+    "ca-certificates",
+    "curl",
+    "dnsutils",
+    "iproute2",
+    "iputils-ping",
+    "monit",
+    "nats-server",
+    "nginx-light",
+    "openssh-server",
+    "openssl",
+    "postgresql-15",
+    "procps",
+    "python3",
+    "rsync",
+    "runit",
+    "sudo",
+]
 HOOK = r"""
 set -e
 groupadd --gid 1000 vcap; groupadd bosh_sshers; groupadd bosh_sudoers
@@ -49,7 +65,8 @@ def _tree(directory: Path) -> bytes:
 def build(podman: Callable[..., str], say: Callable[[str], None]) -> None:
     """Build what is not there yet. `podman` runs the podman command; `say` tells a person."""
     requirements = (LAB / "requirements.txt").read_bytes()
-    base = f"localhost/bosh-lab/base:{_digest(requirements, ' '.join(PACKAGES).encode(), HOOK.encode(), _tree(HERE / 'rootfs'))}"
+    of_base = _digest(requirements, " ".join(PACKAGES).encode(), HOOK.encode(), _tree(HERE / "rootfs"))
+    base = f"localhost/bosh-lab/base:{of_base}"
     if not _there(podman, base):
         say("Building the stemcell's base from Debian's packages (about a minute)")
         _build_base(podman, base)
@@ -76,19 +93,42 @@ def _build_base(podman: Callable[..., str], name: str) -> None:
         libraries, tarball = Path(directory) / "lib", Path(directory) / "base.tar"
         # For the image's Python, whatever the host's is.
         subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(libraries), "--python-version", "3.11",
-             "--only-binary=:all:", "--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64",
-             "--platform", "manylinux_2_34_x86_64",
-             "--requirement", str(LAB / "requirements.txt")],
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--target",
+                str(libraries),
+                "--python-version",
+                "3.11",
+                "--only-binary=:all:",
+                "--platform",
+                "manylinux2014_x86_64",
+                "--platform",
+                "manylinux_2_28_x86_64",
+                "--platform",
+                "manylinux_2_34_x86_64",
+                "--requirement",
+                str(LAB / "requirements.txt"),
+            ],
             check=True,
-        )  # fmt: skip
+        )
         subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}",
-             f"--customize-hook=tar -C {HERE}/rootfs --owner=0 --group=0 -c . | tar -C \"$1\" --keep-directory-symlink -x",
-             "--customize-hook=mkdir -p \"$1\"/opt/boshlab",
-             f"--customize-hook=copy-in {libraries} /opt/boshlab",
-             f"--customize-hook=chroot \"$1\" sh -c '{HOOK}'",
-             "bookworm", str(tarball)],
+            [
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                f"--include={','.join(PACKAGES)}",
+                f"--customize-hook=tar -C {HERE}/rootfs --owner=0 --group=0 -c ."
+                ' | tar -C "$1" --keep-directory-symlink -x',
+                '--customize-hook=mkdir -p "$1"/opt/boshlab',
+                f"--customize-hook=copy-in {libraries} /opt/boshlab",
+                f"--customize-hook=chroot \"$1\" sh -c '{HOOK}'",
+                "bookworm",
+                str(tarball),
+            ],
             check=True,
-        )  # fmt: skip
+        )
         podman("import", "--quiet", str(tarball), name)

@@ -35,7 +35,14 @@ def build(target: Path) -> None:
         digest = hashlib.sha256(data).hexdigest()
         files[f"jobs/{directory.name}.tgz"] = data
         jobs.append({"name": directory.name, "version": digest, "fingerprint": digest, "sha1": f"sha256:{digest}"})
-    manifest = {"name": name, "version": version, "commit_hash": "lab", "uncommitted_changes": False, "jobs": jobs, "packages": []}
+    manifest = {
+        "name": name,
+        "version": version,
+        "commit_hash": "lab",
+        "uncommitted_changes": False,
+        "jobs": jobs,
+        "packages": [],
+    }
     write_tgz(target, {"release.MF": yaml.safe_dump(manifest).encode()} | files)
 
 

@@ -259,9 +259,7 @@ class FakeDirector:
     def _new_task(self) -> tuple[int, dict[str, str], bytes]:
         return 302, {"Location": f"/tasks/{self.session.queue.pop(0)}"}, b""
 
-    def _task(
-        self, number: int, output: bool, query: dict[str, str], span: str
-    ) -> tuple[int, dict[str, str], bytes]:
+    def _task(self, number: int, output: bool, query: dict[str, str], span: str) -> tuple[int, dict[str, str], bytes]:
         if number == UNKNOWN_TASK:
             return self._error(404, 10000, f"Task {number} not found")
         task = self.session.tasks.get(number) or {"state": "processing", "start": 0}

@@ -97,9 +97,7 @@ def test_deploy_sends_the_manifest_after_ops_files(cli: str, home: Path, tls: di
 
 
 @pytest.mark.parametrize("cli", CLIS)
-@pytest.mark.parametrize(
-    ("name", "sent"), [("update_resurrection_off", True), ("update_resurrection_on", False)]
-)
+@pytest.mark.parametrize(("name", "sent"), [("update_resurrection_off", True), ("update_resurrection_on", False)])
 def test_resurrection_sends_whether_it_is_paused(
     cli: str, name: str, sent: bool, home: Path, tls: dict[str, Path]
 ) -> None:
