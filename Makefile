@@ -11,7 +11,7 @@ COLLECTIONS := $(CACHE)/collections
 export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 
-.PHONY: help venv lint units sanity test clean
+.PHONY: help venv demo lab-up lab-down lint units lab-units sanity test clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -27,6 +27,34 @@ venv: $(VENV)/.test ## Ansible and the test tools, in .venv
 	@mkdir -p $(COLLECTIONS)/ansible_collections/bosh
 	@ln -sfn $(CURDIR) $(COLLECTIONS)/ansible_collections/bosh/ha
 
+APT := podman runc netavark iptables iproute2 mmdebstrap openssh-client rsync python3-venv
+
+$(CACHE)/apt:
+	@[ "$$(id -u)" = 0 ] || { echo "root is needed: the lab makes a network and containers of its own; run it with sudo"; exit 1; }
+	@command -v apt-get >/dev/null || { echo "this is no Debian: the lab needs Debian 12 or 13 with apt-get"; exit 1; }
+	@echo "Installing from Debian: $(APT)"
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(APT) >/dev/null
+	@mkdir -p $(CACHE)
+	@touch $@
+
+lab-up: $(CACHE)/apt ## the lab: network, stemcell image, release, an operator's workspace
+	lab/bin/lab up
+
+lab-down: ## remove the lab
+	lab/bin/lab down
+
+demo: venv lab-up ## Micro, Primary and Meta become a pair that resurrects each other
+	PATH=$(CURDIR)/lab/bin:$$PATH ansible-playbook -i inventories/lab playbooks/binary_boshes.yml
+
+$(VENV)-lab/.test: lab/requirements.txt
+	$(PYTHON) -m venv $(VENV)-lab
+	$(VENV)-lab/bin/pip install --quiet -r lab/requirements.txt pytest==9.2.0 hypothesis==6.170.15
+	touch $@
+
+lab-units: $(VENV)-lab/.test ## the lab's own tests, with its `bosh` against recorded outputs of the real one
+	cd lab && PYTHONPATH=. timeout 600 $(VENV)-lab/bin/python -m pytest -q -p no:cacheprovider tests
+
 lint: venv ## ruff, mypy, ansible-lint (production profile), the changelog
 	ruff check .
 	ruff format --check .
@@ -40,7 +68,7 @@ units: venv ## unit tests
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 1200 tests/run-sanity
 
-test: lint units sanity ## everything that CI runs
+test: lint units lab-units sanity ## everything that CI runs
 
 clean: ## what the targets above left in the checkout
-	rm -rf $(VENV) $(CACHE) .ansible .mypy_cache .ruff_cache collections
+	rm -rf $(VENV) $(VENV)-lab $(CACHE) .ansible .mypy_cache .ruff_cache collections
