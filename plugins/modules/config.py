@@ -14,13 +14,14 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Compares the wanted config with the director's as data, and updates or deletes it.
+  - Values below C(properties) and C(bosh) may be secrets; as BOSH does in its diff of a deployment, they are shown as C(<redacted>).
 extends_documentation_fragment: [bosh.ha.director]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
     support: full
   diff_mode:
-    description: The config before and after.
+    description: The config before and after, properties redacted.
     support: full
 options:
   type:
@@ -55,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 content:
-  description: The config that the director has after the call, as text; empty where there is none.
+  description: The config that the director has after the call, as text, properties redacted; empty where there is none.
   returned: always
   type: str
   sample: |
@@ -70,6 +71,7 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import config_content
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.redaction import redacted_yaml
 
 
 def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
@@ -79,20 +81,18 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
         changed = bool(before)
         if changed and not module.check_mode:
             cli.run("delete-config", f"--type={kind}", f"--name={name}")
-        return {
-            "changed": changed,
-            "content": before if module.check_mode else "",
-            "diff": {"before": before, "after": ""},
-        }
+        return answer(changed, before, "")
     wanted, path = wanted_config(module)
     changed = not before or yaml_load(before) != yaml_load(wanted)
     if changed and not module.check_mode:
         cli.run("update-config", f"--type={kind}", f"--name={name}", path)
-    return {
-        "changed": changed,
-        "content": wanted if changed else before,
-        "diff": {"before": before, "after": wanted if changed else before},
-    }
+    return answer(changed, before, wanted if changed else before)
+
+
+def answer(changed: bool, before: str, after: str) -> dict[str, Any]:
+    """The module's result, secrets hidden."""
+    told = {"before": redacted_yaml(before), "after": redacted_yaml(after)}
+    return {"changed": changed, "content": told["after"], "diff": told}
 
 
 def wanted_config(module: AnsibleModule) -> tuple[str, str]:

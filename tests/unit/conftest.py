@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,60 @@ class Replay:
 def replay() -> type[Replay]:
     """The class itself: each test names its own answers."""
     return Replay
+
+
+class Left(Exception):
+    """A module left with this result."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        self.result = result
+        super().__init__(result.get("msg", "it left without a message"))
+
+
+class Failed(Left):
+    """A module left in failure."""
+
+
+@pytest.fixture
+def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Runs a whole module, its arguments validated by Ansible, over recorded answers.
+
+    Returns the module's result and the Replay; raises Failed where the module fails.
+    """
+    from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.testing import patch_module_args
+
+    def run(
+        name: str,
+        args: dict[str, Any],
+        answers: dict[str, str | tuple[int, str]] | None = None,
+        check: bool = False,
+        runner: Callable[..., tuple[int, str, str]] | None = None,
+    ) -> tuple[dict[str, Any], Replay]:
+        replay = Replay(answers or {})
+        answer = runner or replay
+        for variable in ("BOSH_ENVIRONMENT", "BOSH_CLIENT", "BOSH_CLIENT_SECRET", "BOSH_CA_CERT", "BOSH_ALL_PROXY"):
+            monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setattr(AnsibleModule, "run_command", lambda _self, *words, **options: answer(*words, **options))
+        module = importlib.import_module(f"ansible_collections.bosh.ha.plugins.modules.{name}")
+        capsys.readouterr()
+        with patch_module_args(args | {"_ansible_check_mode": check}), pytest.raises(SystemExit) as left:
+            module.main()
+        result = json.loads(capsys.readouterr().out)
+        if left.value.code:
+            raise Failed(result)
+        return result, replay
+
+    return run
+
+
+@pytest.fixture
+def said() -> Callable[..., tuple[int, str]]:
+    """Makes an answer of the CLI that was not recorded: exit code 0 and the given blocks."""
+    return lambda *blocks, rc=0, lines=(): (
+        rc,
+        json.dumps({"Tables": None, "Blocks": list(blocks), "Lines": list(lines)}),
+    )
 
 
 @pytest.fixture

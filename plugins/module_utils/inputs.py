@@ -1,0 +1,282 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The inputs: each director with its defaults filled in, and what is wrong, said before anything is touched."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import DamagedState, read_state
+
+NAMES = ("micro", "primary", "meta")
+#: Who uploads its cloud config and deploys with it: Micro first, and Meta after it took Micro's data over.
+DEPLOYS = {"micro": "primary", "primary": "meta", "meta": "primary"}
+_WORKSPACE = "~/workspace/deployments"
+_MANIFESTS = {
+    "micro": f"{_WORKSPACE}/microbosh/micro_bosh.yml",
+    "primary": f"{_WORKSPACE}/boshes/bosh-primary.yml",
+    "meta": f"{_WORKSPACE}/boshes/bosh-meta.yml",
+}
+_COMMON = {
+    "address": "",
+    "port": 25555,
+    "client": "admin",
+    "client_secret": "",
+    "ca_cert": "",
+    "ops_files": [],
+    "vars_files": [],
+    "vars_store": "",
+    "cloud_config": "",
+}
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_VARIABLE = "(("
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def director(directors: dict[str, Any], name: str) -> dict[str, Any]:
+    """One director of bosh_ha_directors with every default filled in; paths are in the seed's layout by default.
+
+    Raises ValueError where there is no such director.
+    """
+    given = directors.get(name)
+    if not isinstance(given, dict):
+        raise ValueError(f"bosh_ha_directors.{name} is not set")
+    filled: dict[str, Any] = {**_COMMON, "alias": name, "manifest": _MANIFESTS[name]} | _given(given)
+    if name == "micro":
+        filled.setdefault("state_file", re.sub(r"\.ya?ml$", "", filled["manifest"]) + "-state.json")
+    else:
+        filled.setdefault("deployment", f"bosh-{name}")
+        filled.setdefault("instance_group", "bosh")
+        for kind in ("stemcell", "release"):
+            filled[kind] = _artifact(filled.get(kind))
+    return filled
+
+
+def _given(given: dict[str, Any]) -> dict[str, Any]:
+    # An empty value, as a lookup gives for what is not there, means the default.
+    return {key: value for key, value in given.items() if value not in (None, "")}
+
+
+def _artifact(given: Any) -> dict[str, str]:
+    wanted = {"url": given} if isinstance(given, str) else dict(given or {})
+    return {"url": "", "sha1": ""} | wanted
+
+
+def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
+    """Everything that is wrong with the inputs and can be seen on the control node alone, a sentence each."""
+    if not isinstance(directors, dict):
+        return ["bosh_ha_directors is no mapping with the keys micro, primary and meta"]
+    found: list[str] = [
+        f"bosh_ha_directors.{name} is not set" for name in NAMES if not isinstance(directors.get(name), dict)
+    ]
+    found += [f"bosh_ha_directors has the unknown key {name}" for name in sorted(set(directors) - set(NAMES))]
+    if found:
+        return found
+    filled = {name: director(directors, name) for name in NAMES}
+    for name, values in filled.items():
+        found += [f"bosh_ha_directors.{name} has the unknown key {key}" for key in sorted(set(values) - _known(name))]
+        found += _files(name, values)
+        found += _secrets(name, values)
+    found += _addresses(filled)
+    if not found:
+        found += _networks(filled)
+    return [*found, *_ssh(ssh)]
+
+
+def _known(name: str) -> set[str]:
+    own = {"state_file"} if name == "micro" else {"deployment", "instance_group", "stemcell", "release"}
+    return {*_COMMON, "alias", "manifest"} | own
+
+
+def _addresses(directors: dict[str, dict[str, Any]]) -> list[str]:
+    found = [f"bosh_ha_directors.{name}.address is not set" for name in NAMES if not directors[name]["address"]]
+    for number, name in enumerate(NAMES):
+        for other in NAMES[number + 1 :]:
+            address = directors[name]["address"]
+            if address and address == directors[other]["address"]:
+                found.append(
+                    f"bosh_ha_directors.{name}.address and bosh_ha_directors.{other}.address are both {address}"
+                )
+    return found
+
+
+def _files(name: str, values: dict[str, Any]) -> Iterator[str]:
+    at = f"bosh_ha_directors.{name}"
+    yield from _yaml_problem(f"{at}.manifest", values["manifest"], dict)
+    for key, holds in {"ops_files": list, "vars_files": dict}.items():
+        for number, path in enumerate(values[key]):
+            yield from _yaml_problem(f"{at}.{key}[{number}]", path, holds)
+    if values["cloud_config"]:
+        yield from _yaml_problem(f"{at}.cloud_config", values["cloud_config"], dict)
+    # BOSH writes the vars store itself where there is none yet.
+    if values["vars_store"] and os.path.exists(_path(values["vars_store"])):
+        yield from _yaml_problem(f"{at}.vars_store", values["vars_store"], dict)
+    if name == "micro":
+        try:
+            read_state(values["state_file"])
+        except DamagedState as error:
+            yield f"{at}.state_file: {error}"
+        return
+    for artifact in ("stemcell", "release"):
+        yield from _artifact_problem(f"{at}.{artifact}", values[artifact])
+
+
+def _artifact_problem(at: str, artifact: dict[str, str]) -> Iterator[str]:
+    url = artifact["url"]
+    if "://" in url and not url.startswith("file://"):
+        if not artifact["sha1"]:
+            yield f"{at}.url is {url}, so {at}.sha1 is needed: nothing else tells that the right file came"
+    elif url and not os.access(_path(url.removeprefix("file://")), os.R_OK):
+        yield f"{at}.url: the file {url} cannot be read"
+
+
+def _yaml_problem(at: str, path: str, holds: type) -> Iterator[str]:
+    """At most one sentence about a YAML file."""
+    try:
+        data = load(path)
+    except OSError as error:
+        yield f"{at}: the file {path} cannot be read: {error.strerror}"
+    except ValueError as error:
+        yield f"{at}: the file {path} is no YAML: {error}"
+    else:
+        if not isinstance(data, holds):
+            yield f"{at}: the file {path} holds no {'mapping' if holds is dict else 'list'}"
+
+
+def load(path: str) -> Any:
+    """A YAML file as data. Raises OSError, and ValueError with the place of the mistake but none of the text."""
+    with open(_path(path), encoding="utf-8") as stream:
+        text = stream.read()
+    try:
+        return yaml_load(text)
+    except Exception as error:  # the parser's own classes are there only where PyYAML is
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        # The text itself stays out of the sentence: the file may hold secrets.
+        raise ValueError(f"{getattr(error, 'problem', None) or type(error).__name__}{where}") from None
+
+
+def _secrets(name: str, values: dict[str, Any]) -> Iterator[str]:
+    at, store, ca_cert = f"bosh_ha_directors.{name}", values["vars_store"], values["ca_cert"]
+    if ca_cert and "-----BEGIN" not in ca_cert and not os.access(_path(ca_cert), os.R_OK):
+        yield f"{at}.ca_cert is neither a PEM text nor the path of a file that can be read"
+    wanted = {"client_secret": ("admin_password",), "ca_cert": ("director_ssl", "ca")}
+    missing = {option: keys for option, keys in wanted.items() if not values[option]}
+    if missing and not store:
+        yield f"{at} has neither {' and '.join(missing)} nor vars_store, from which it would be read"
+    elif missing and os.path.exists(_path(store)):
+        try:
+            data = load(store)
+        except (OSError, ValueError):
+            # Told already, as a file that cannot be read.
+            return
+        for option, keys in missing.items():
+            if not _deep(data, keys):
+                yield f"{at}.{option} is not set, and the vars store {store} has no {'.'.join(keys)}"
+
+
+def _deep(data: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
+
+
+def _networks(directors: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What a director refuses only at the deploy, after Micro is up: addresses that its cloud config cannot give."""
+    for by, of in DEPLOYS.items():
+        path = directors[by]["cloud_config"]
+        subnets = list(_subnets(load(path))) if path else []
+        # Ranges may be left to variables: then BOSH has the word.
+        if not subnets or any(subnet["range"] is None for subnet in subnets):
+            continue
+        yield from _place(by, of, directors, subnets)
+        yield from _own_static(by, directors, subnets)
+
+
+def _place(by: str, of: str, directors: dict[str, dict[str, Any]], subnets: list[dict[str, Any]]) -> Iterator[str]:
+    at, address, path = f"bosh_ha_directors.{of}.address", directors[of]["address"], directors[by]["cloud_config"]
+    place = _address(address)
+    if place is None:
+        return
+    homes = [subnet for subnet in subnets if place in subnet["range"]]
+    if not homes:
+        ranges = ", ".join(str(subnet["range"]) for subnet in subnets)
+        yield f"{at} {address} is outside the network of the cloud config {path} ({ranges})"
+    elif all(_within(place, subnet["reserved"]) for subnet in homes):
+        yield f"{at} {address} is reserved in the cloud config {path}, so {by} cannot deploy {of} there"
+
+
+def _own_static(by: str, directors: dict[str, dict[str, Any]], subnets: list[dict[str, Any]]) -> Iterator[str]:
+    # A director keeps its own address from every VM and refuses a static range that holds it;
+    # Meta gets Micro's cloud config along with its data.
+    for name in (by, "meta") if by == "micro" else (by,):
+        place = _address(directors[name]["address"])
+        if place is not None and any(_within(place, subnet["static"]) for subnet in subnets):
+            why = "its own" if name == by else "Meta's own, and Meta takes it over with Micro's data"
+            yield (
+                f"bosh_ha_directors.{by}.cloud_config: a static range of {directors[by]['cloud_config']} holds "
+                f"{directors[name]['address']}, {why}: a director refuses that"
+            )
+
+
+def _subnets(config: Any) -> Iterator[dict[str, Any]]:
+    for network in (config or {}).get("networks") or []:
+        for subnet in (network or {}).get("subnets") or []:
+            try:
+                wide = ipaddress.ip_network(str(subnet.get("range")), strict=False)
+            except ValueError:
+                wide = None
+            yield {"range": wide, "static": subnet.get("static"), "reserved": subnet.get("reserved")}
+
+
+def _within(place: Address, ranges: Any) -> bool:
+    """Whether an address is in any of BOSH's ranges: one address, `first-last`, or CIDR."""
+    for text in [ranges] if isinstance(ranges, str) else ranges or []:
+        first, _dash, last = (part.strip() for part in str(text).partition("-"))
+        try:
+            if last:
+                low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
+                inside = low.version == place.version == high.version and int(low) <= int(place) <= int(high)
+            else:
+                inside = place in ipaddress.ip_network(first, strict=False)
+        except ValueError:
+            # A variable, or something that BOSH will refuse in its own words.
+            continue
+        if inside:
+            return True
+    return False
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _ssh(ssh: dict[str, Any]) -> Iterator[str]:
+    for key in ("user", "known_hosts"):
+        if not ssh.get(key):
+            yield f"bosh_ha_ssh.{key} is not set"
+    path = ssh.get("private_key")
+    # Without a path the SSH agent has the key.
+    if not path:
+        return
+    try:
+        with open(_path(path), encoding="utf-8", errors="replace") as stream:
+            if not _PEM.search(stream.read()):
+                yield f"bosh_ha_ssh.private_key: the file {path} is no private key"
+    except OSError as error:
+        yield f"bosh_ha_ssh.private_key: the file {path} cannot be read: {error.strerror}"
+
+
+def _path(path: str) -> str:
+    return os.path.expanduser(str(path))

@@ -1,0 +1,126 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The whole module, with a small program in the place of the CLI."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Failed
+from .test_create_env_state import GOOD
+
+TEXT = "name: micro\n"
+# Tells its arguments and environment, and prints as `bosh create-env --tty` does.
+FAKE = """#!/bin/sh
+echo "$*" > "{told}"; echo "$BOSH_NON_INTERACTIVE" >> "{told}"
+echo "Started deploying"
+printf "  Creating VM for instance 'bosh/0' from stemcell 'x'..."
+echo " Finished (00:00:20)"
+{more}
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Arguments of the module, and a function that says what the CLI does."""
+    (tmp_path / "micro.yml").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "state.json").write_text(json.dumps(GOOD), encoding="utf-8")
+    cli = tmp_path / "bosh"
+
+    def does(more):
+        cli.write_text(FAKE.format(told=tmp_path / "told", more=more), encoding="utf-8")
+        cli.chmod(0o755)
+
+    does("exit 0")
+    args = {"manifest": str(tmp_path / "micro.yml"), "state_file": str(tmp_path / "state.json"), "cli": str(cli)}
+    return args, does, tmp_path
+
+
+def with_sha(tmp_path, text):
+    sha = hashlib.sha512(text.encode()).hexdigest()
+    (tmp_path / "state.json").write_text(json.dumps(GOOD | {"current_manifest_sha": sha}), encoding="utf-8")
+
+
+def test_it_is_created_and_its_state_kept_before(run_module, site):
+    args, _does, tmp_path = site
+    result, _replay = run_module("create_env", args | {"recreate": True})
+    assert result["changed"] is True
+    assert (result["vm_cid"], result["disk_cid"], result["disk_cids"]) == ("vm-1", "disk-1", ["disk-1"])
+    words = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
+    assert words[0] == f"-n --tty --no-color create-env {args['manifest']} --state {args['state_file']} --recreate"
+    assert words[1] == "true"
+    assert os.path.dirname(result["state_copy"]) == str(tmp_path / "state-copies")
+    assert json.loads(Path(result["state_copy"]).read_text(encoding="utf-8")) == GOOD
+
+
+def test_a_skipped_deploy_changes_nothing(run_module, site):
+    args, does, _tmp_path = site
+    does("echo 'No deployment, stemcell or release changes. Skipping deploy.'")
+    assert run_module("create_env", args)[0]["changed"] is False
+
+
+def test_a_failure_has_bosh_s_own_words_and_the_steps_can_be_read(run_module, site):
+    args, does, tmp_path = site
+    does("printf 'Deploying:\\n  CPI error: injected: no capacity\\n\\nExit code 1\\n' >&2; exit 1")
+    with pytest.raises(Failed) as failed:
+        run_module("create_env", args | {"progress_file": str(tmp_path / "steps")})
+    result = failed.value.result
+    assert (result["rc"], result["bosh_message"]) == (1, "Deploying:\n  CPI error: injected: no capacity")
+    assert "Creating VM" in (tmp_path / "steps").read_text(encoding="utf-8")
+    assert stat.S_IMODE(os.stat(tmp_path / "steps").st_mode) == 0o600
+
+
+def test_it_does_not_wait_for_ever(run_module, site):
+    args, does, _tmp_path = site
+    does("exec sleep 30")
+    with pytest.raises(Failed) as failed:
+        run_module("create_env", args | {"timeout": 1})
+    assert failed.value.result["cause"] == "timed_out"
+
+
+@pytest.mark.parametrize(
+    ("deployed", "options", "changed"),
+    [
+        (TEXT, {}, False),
+        (TEXT, {"recreate": True}, True),
+        ("name: older\n", {}, True),
+        (TEXT, {"state": "absent"}, True),
+    ],
+)
+def test_check_mode_foretells_by_the_manifest_s_digest(run_module, site, said, deployed, options, changed):
+    args, _does, tmp_path = site
+    with_sha(tmp_path, deployed)
+    result, _replay = run_module("create_env", args | options, {"interpolate": said(TEXT)}, check=True)
+    assert result["changed"] is changed
+    assert not (tmp_path / "told").exists()
+    assert not (tmp_path / "state-copies").exists()
+
+
+def test_check_mode_of_a_first_run(run_module, site):
+    args, _does, tmp_path = site
+    (tmp_path / "state.json").unlink()
+    assert run_module("create_env", args, check=True)[0]["changed"] is True
+    assert run_module("create_env", args | {"state": "absent"}, check=True)[0]["changed"] is False
+
+
+def test_a_damaged_state_file_stops_it_before_anything(run_module, site):
+    args, _does, tmp_path = site
+    (tmp_path / "state.json").write_text(json.dumps(GOOD | {"stemcells": [{}]}), encoding="utf-8")
+    with pytest.raises(Failed, match=r"state\.json is damaged"):
+        run_module("create_env", args)
+    assert not (tmp_path / "told").exists()
+
+
+def test_delete_env_of_what_is_not_there(run_module, site):
+    args, _does, tmp_path = site
+    (tmp_path / "state.json").unlink()
+    assert run_module("create_env", args | {"state": "absent"})[0]["changed"] is False
+    assert not (tmp_path / "told").exists()

@@ -1,0 +1,480 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Each module that talks to a director, whole, over what the real CLI answered."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ..conftest import Failed
+
+MICRO = {"environment": "10.10.0.3", "client": "admin", "client_secret": "not-for-eyes"}
+PRIMARY = MICRO | {"deployment": "bosh-primary"}
+
+
+def verbs(replay):
+    """The commands, without the version and the words that all share."""
+    shared = ("bosh", "--json", "-n", "-d", "bosh-primary")
+    return [" ".join(word for word in call if word not in shared) for call in replay.calls[1:]]
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    path = tmp_path / "bosh-primary.yml"
+    path.write_text("name: bosh-primary\n", encoding="utf-8")
+    return str(path)
+
+
+# director_info
+
+
+def test_all_that_a_director_knows(run_module):
+    answers = {name: name for name in ("deployments", "releases", "stemcells", "configs")}
+    answers |= {"vms": "vms_all", "locks": "locks_held", "tasks": "tasks_current_busy", "env": "env"}
+    result, _replay = run_module("director_info", MICRO | {"gather_subset": ["all"]}, answers)
+    assert (result["reachable"], result["logged_in"], result["reason"]) == (True, True, "")
+    assert result["director"]["name"] == "micro"
+    assert [deployment["name"] for deployment in result["deployments"]] == ["bosh-primary"]
+    assert result["locks"][0]["task_id"] == "36"
+    assert [task["id"] for task in result["tasks"]] == [36]
+    assert {key for key in result if key.endswith("s")} >= {"releases", "stemcells", "configs", "vms"}
+
+
+def test_only_what_was_asked_for(run_module):
+    result, replay = run_module("director_info", MICRO, {"env": "env"})
+    assert "deployments" not in result
+    assert verbs(replay) == ["env"]
+
+
+@pytest.mark.parametrize(
+    ("case", "reachable", "cause"),
+    [
+        ("fail_director_stopped", False, "unreachable"),
+        ("fail_unreachable", False, "unreachable"),
+        ("fail_wrong_ca", False, "wrong_ca"),
+        ("fail_no_ca", False, "wrong_ca"),
+        ("fail_wrong_creds_env", True, "wrong_credentials"),
+    ],
+)
+def test_a_director_that_cannot_be_used_is_no_failure_when_told_so(run_module, case, reachable, cause):
+    result, _replay = run_module("director_info", MICRO | {"fail_when_unreachable": False}, {"env": case})
+    assert (result["reachable"], result["logged_in"], result["cause"]) == (reachable, False, cause)
+    assert result["reason"]
+    with pytest.raises(Failed) as failed:
+        run_module("director_info", MICRO, {"env": case})
+    assert failed.value.result["cause"] == cause
+
+
+def test_no_secret_leaves_with_a_failure(run_module):
+    with pytest.raises(Failed) as failed:
+        run_module("director_info", MICRO, {"env": "fail_wrong_creds"})
+    assert "not-for-eyes" not in json.dumps(failed.value.result)
+
+
+# vm_info
+
+
+def test_instances_and_orphaned_disks(run_module):
+    answers = {"instances": "instances", "disks": "disks_orphaned"}
+    result, _replay = run_module("vm_info", PRIMARY | {"orphaned": True}, answers)
+    assert [instance["process_state"] for instance in result["instances"]] == ["running"]
+    assert result["orphaned_disks"] == []
+    tables = [{"Content": "disks", "Rows": [{"disk_cid": "disk-1", "deployment": "bosh-primary"}]}]
+    answers["disks"] = (0, json.dumps({"Tables": tables, "Blocks": None, "Lines": []}))
+    result, _replay = run_module("vm_info", PRIMARY | {"orphaned": True}, answers)
+    assert result["orphaned_disks"] == ["disk-1"]
+
+
+def test_an_unknown_deployment_says_so(run_module):
+    with pytest.raises(Failed, match="does not know the deployment"):
+        run_module("vm_info", PRIMARY, {"instances": "fail_unknown_deployment_vms"})
+
+
+# task_info
+
+
+def test_a_resurrection_is_found_by_user_and_description(run_module):
+    # It was recorded while the task ran.
+    events = "resurrect_bosh-primary_task_event"
+    answers = {"/tasks/79/output?type=event": events, "tasks": "resurrect_bosh-primary_tasks"}
+    wanted = PRIMARY | {"recent": 200, "user": "hm", "description_is": "scan and fix", "events": True}
+    result, replay = run_module("task_info", wanted, answers)
+    assert "tasks -a --recent=200" in verbs(replay)
+    assert {(task["user"], task["description"]) for task in result["tasks"]} == {("hm", "scan and fix")}
+    (found,) = result["tasks"]
+    assert len(found["recreated"]) == 1
+    assert (found["started_epoch"], found["finished_epoch"]) == (1795223518, None)
+    assert result["progress"]["stage"] == "Applying problem resolutions"
+
+
+def test_a_running_task_is_asked_by_the_api_which_does_not_wait_for_its_end(run_module, said):
+    log = '{"time":1,"stage":"Updating instance","task":"bosh/0 (canary)","state":"in_progress","progress":60'
+    log += ',"data":{"status":"starting jobs"}}\n{"time":2,"stage":"Upd'
+    answers = {"/output?type=event": said(log), "tasks": "tasks_current_busy"}
+    result, replay = run_module("task_info", PRIMARY | {"events": True}, answers)
+    assert result["events"] == ["Updating instance: bosh/0 (canary) 60 % starting jobs"]
+    assert result["progress"]["percent"] == 60
+    assert not any(" task " in f" {verb} " for verb in verbs(replay))
+
+
+def test_one_task_by_its_id(run_module, said):
+    row = {"id": 7, "state": "done", "user": "hm", "deployment": "bosh-primary", "description": "scan and fix"}
+    row |= {"result": "1 resolved", "started_at": 1795221211, "timestamp": 1795221217}
+    result, _replay = run_module("task_info", MICRO | {"id": 7}, {"/tasks/7": said(json.dumps(row))})
+    (task,) = result["tasks"]
+    assert (task["started_at"], task["finished_epoch"]) == ("Sat Nov 21 00:33:31 UTC 2026", 1795221217)
+
+
+def test_no_task_runs(run_module):
+    result, _replay = run_module("task_info", PRIMARY | {"events": True}, {"tasks": "tasks_current"})
+    assert (result["tasks"], result["events"], result["progress"]) == ([], [], {})
+
+
+# deployment
+
+
+@pytest.mark.parametrize(
+    ("case", "check", "changed"),
+    [
+        ("deploy_nochange", False, False),
+        ("deploy_change", False, True),
+        ("deploy_dryrun_nochange", True, False),
+        ("deploy_dryrun_change", True, True),
+    ],
+)
+def test_a_deploy_tells_what_bosh_told(run_module, manifest, case, check, changed):
+    result, replay = run_module("deployment", PRIMARY | {"manifest": manifest}, {" deploy ": case}, check=check)
+    assert result["changed"] is changed
+    assert bool(result["diff"]["prepared"]) is changed
+    assert result["task"] == result["tasks"][-1]
+    assert verbs(replay) == [f"deploy {manifest}" + (" --dry-run" if check else "")]
+
+
+def test_check_mode_and_deed_are_the_same_command(run_module, manifest, tmp_path):
+    (tmp_path / "ops.yml").write_text("[]\n", encoding="utf-8")
+    wanted = PRIMARY | {"manifest": manifest, "ops_files": [str(tmp_path / "ops.yml")], "recreate": True}
+    _result, deed = run_module("deployment", wanted, {" deploy ": "deploy_change"})
+    result, dry = run_module("deployment", wanted, {" deploy ": "deploy_dryrun_nochange"}, check=True)
+    assert dry.calls[1] == [*deed.calls[1], "--dry-run"]
+    assert result["changed"], "`recreate` changes something though the manifest does not"
+
+
+def test_variables_go_by_a_file_of_the_owner_only(run_module, manifest):
+    seen = {}
+
+    def runner(command, **_options):
+        if command[1:] == ["--version"]:
+            return 0, "version 7.10.0-abc\n", ""
+        path = command[command.index("-l") + 1]
+        with open(path, encoding="utf-8") as stream:
+            seen.update(json.load(stream))
+        seen["words"], seen["mode"] = " ".join(command), oct(__import__("os").stat(path).st_mode & 0o777)
+        return 0, '{"Lines": ["Succeeded"], "Blocks": null, "Tables": null}', ""
+
+    wanted = PRIMARY | {"manifest": manifest, "vars": {"password": "hidden-value"}}
+    result, _replay = run_module("deployment", wanted, runner=runner)
+    assert (seen["password"], seen["mode"]) == ("hidden-value", "0o600")
+    assert "hidden-value" not in seen["words"]
+    assert "hidden-value" not in json.dumps(result)
+
+
+def test_a_manifest_of_another_deployment_is_refused(run_module, manifest):
+    with pytest.raises(Failed) as failed:
+        run_module("deployment", PRIMARY | {"manifest": manifest}, {" deploy ": "fail_bad_manifest"})
+    assert failed.value.result["cause"] == "wrong_deployment"
+
+
+def test_a_missing_manifest_is_named_before_the_cli_runs(run_module):
+    with pytest.raises(Failed, match=r"/nowhere/m\.yml cannot be read"):
+        run_module("deployment", PRIMARY | {"manifest": "/nowhere/m.yml"})
+
+
+@pytest.mark.parametrize(("name", "check", "changed"), [("bosh-primary", False, True), ("nope", False, False)])
+def test_a_deployment_is_deleted_when_it_is_there(run_module, said, name, check, changed):
+    answers = {"deployments": "deployments", "delete-deployment": said(lines=["Task 9", "Succeeded"])}
+    wanted = MICRO | {"deployment": name, "state": "absent", "force": True}
+    result, replay = run_module("deployment", wanted, answers, check=check)
+    assert result["changed"] is changed
+    assert any("delete-deployment --force" in verb for verb in verbs(replay)) is changed
+
+
+# stemcell and release
+
+
+@pytest.mark.parametrize(
+    ("module", "listing", "name", "version"),
+    [("stemcell", "stemcells", "bosh-rig-debian-forky-go_agent", "1.1"), ("release", "releases", "bosh", "283.1.6")],
+)
+def test_what_the_director_has_is_not_uploaded_again(run_module, said, module, listing, name, version):
+    wanted = MICRO | {"url": "https://example.org/it.tgz", "sha1": "abc", "name": name}
+    upload = said(lines=["Task 3", "Succeeded"])
+    answers = {listing: listing, f"upload-{module}": upload, f"delete-{module}": upload}
+    result, replay = run_module(module, wanted | {"version": version}, answers)
+    assert (result["changed"], verbs(replay)) == (False, [listing])
+    result, replay = run_module(module, wanted | {"version": "9.9"}, answers)
+    assert result["changed"] and result["tasks"] == [{"id": 3}]
+    assert verbs(replay)[1] == f"upload-{module} https://example.org/it.tgz --sha1=abc --name={name} --version=9.9"
+    result, replay = run_module(module, wanted | {"version": "9.9"}, answers, check=True)
+    assert (result["changed"], verbs(replay)) == (True, [listing])
+    result, replay = run_module(module, wanted | {"version": version, "state": "absent"}, answers)
+    assert (result["changed"], verbs(replay)[1]) == (True, f"delete-{module} {name}/{version}")
+
+
+def test_an_upload_that_bosh_skips_changes_nothing(run_module, said):
+    wanted = MICRO | {"url": "https://example.org/it.tgz"}
+    answers = {"stemcells": "stemcells", "upload-stemcell": said(lines=["Stemcell 'x/1' already exists."])}
+    result, _replay = run_module("stemcell", wanted, answers)
+    assert result["changed"] is False
+
+
+def test_a_file_that_is_no_stemcell_is_named(run_module, tmp_path):
+    (tmp_path / "it.tgz").write_text("no archive", encoding="utf-8")
+    with pytest.raises(Failed, match=r"it\.tgz cannot be read as a stemcell or release"):
+        run_module("stemcell", MICRO | {"url": str(tmp_path / "it.tgz")}, {"stemcells": "stemcells"})
+
+
+# config
+
+
+def config_answers(said, content):
+    rows = [{"id": "1", "type": "cloud", "name": "default", "created_at": "", "content": content}]
+    shown = json.dumps({"Tables": [{"Content": "config", "Rows": rows}], "Blocks": None, "Lines": []})
+    return {"configs": "configs", "update-config": said(), "delete-config": said(), " config ": (0, shown)}
+
+
+def test_a_config_that_differs_only_in_its_layout_is_the_same(run_module, said):
+    wanted = MICRO | {"type": "cloud", "content": "{azs: [{name: z1}]}\n"}
+    result, replay = run_module("config", wanted, config_answers(said, "azs:\n- name: z1\n"))
+    assert (result["changed"], verbs(replay)) == (False, ["configs", "config --type=cloud --name=default"])
+
+
+def test_a_config_that_differs_is_updated_and_shown(run_module, said, tmp_path):
+    (tmp_path / "cloud.yml").write_text("azs:\n- name: z2\n", encoding="utf-8")
+    wanted = MICRO | {"type": "cloud", "path": str(tmp_path / "cloud.yml")}
+    answers = config_answers(said, "azs:\n- name: z1\n")
+    result, replay = run_module("config", wanted, answers)
+    assert result["diff"] == {"before": "azs:\n- name: z1\n", "after": "azs:\n- name: z2\n"}
+    assert verbs(replay)[-1] == f"update-config --type=cloud --name=default {tmp_path}/cloud.yml"
+    result, replay = run_module("config", wanted, answers, check=True)
+    assert result["changed"]
+    assert not any("update-config" in verb for verb in verbs(replay))
+
+
+def test_no_secret_of_a_config_is_shown(run_module, said):
+    before = "cpis:\n- name: a\n  properties:\n    password: old-one\n"
+    wanted = MICRO | {"type": "cloud", "content": before.replace("old-one", "new-one")}
+    result, _replay = run_module("config", wanted, config_answers(said, before))
+    assert result["changed"]
+    # Only what is shown: Ansible itself tells a module's own arguments.
+    shown = json.dumps({"diff": result["diff"], "content": result["content"]})
+    assert "old-one" not in shown and "new-one" not in shown and "<redacted>" in shown
+
+
+def test_a_config_goes_only_when_it_is_there(run_module, said):
+    wanted = MICRO | {"state": "absent"}
+    answers = config_answers(said, "azs: []\n")
+    assert run_module("config", wanted | {"type": "cloud"}, answers)[0]["changed"] is True
+    assert run_module("config", wanted | {"type": "runtime"}, answers)[0]["changed"] is False
+
+
+@pytest.mark.parametrize(("content", "words"), [("a: [", "is no YAML"), ("- 1\n", "holds no mapping")])
+def test_a_config_that_is_none_is_refused(run_module, said, content, words):
+    with pytest.raises(Failed, match=words):
+        run_module("config", MICRO | {"type": "cloud", "content": content}, config_answers(said, ""))
+
+
+# cloud_check
+
+
+@pytest.mark.parametrize(
+    ("case", "types"),
+    [
+        ("cck_report_clean", []),
+        ("cck_report_missing", ["missing_vm"]),
+        ("cck_report_unresponsive", ["unresponsive_agent"]),
+    ],
+)
+def test_a_report_that_found_problems_is_no_failure(run_module, case, types):
+    result, replay = run_module("cloud_check", PRIMARY | {"mode": "report"}, {"--report": case})
+    assert [problem["type"] for problem in result["problems"]] == types
+    assert (result["changed"], verbs(replay)) == (False, ["cloud-check --report"])
+
+
+def test_problems_are_resolved(run_module):
+    wanted = PRIMARY | {"mode": "resolve", "resolutions": ["recreate_vm"]}
+    result, replay = run_module("cloud_check", wanted, {"--resolution=recreate_vm": "cck_recreate"})
+    assert result["changed"] and result["problems"][0]["type"] == "missing_vm"
+    assert result["tasks"] == [{"id": 42}, {"id": 43}]
+    result, replay = run_module("cloud_check", wanted, {"--report": "cck_report_missing"}, check=True)
+    assert (result["changed"], verbs(replay)) == (True, ["cloud-check --report"])
+
+
+@pytest.mark.parametrize(
+    ("case", "cause"),
+    [
+        ("fail_cck_recreate", "task_failed"),
+        ("fail_unknown_deployment_cck", "unknown_deployment"),
+        ("cck_while_locked", "lock_held"),
+    ],
+)
+def test_a_resolution_that_fails_is_a_failure(run_module, case, cause):
+    answers = {"cloud-check": case, "--event": "task_event", "locks": "locks_held", "tasks": "tasks_current_busy"}
+    with pytest.raises(Failed) as failed:
+        run_module("cloud_check", PRIMARY | {"resolutions": ["recreate_vm"]}, answers)
+    assert (failed.value.result["cause"], failed.value.result["rc"]) == (cause, 1)
+
+
+def test_to_resolve_without_a_resolution_is_refused(run_module):
+    with pytest.raises(Failed, match="`resolutions` is needed"):
+        run_module("cloud_check", PRIMARY | {"mode": "resolve"})
+
+
+# vm
+
+
+def test_a_vm_is_terminated_once(run_module):
+    answers = {"instances": "instances", "delete-vm": "delete_vm"}
+    result, replay = run_module("vm", PRIMARY | {"cid": "vm-b90042ef"}, answers)
+    assert (result["changed"], verbs(replay)[-1]) == (True, "delete-vm vm-b90042ef")
+    result, replay = run_module("vm", PRIMARY | {"cid": "vm-b90042ef"}, answers, check=True)
+    assert (result["changed"], verbs(replay)) == (True, ["instances --details"])
+    answers["instances"] = "instances_after_delete_vm"
+    result, replay = run_module("vm", PRIMARY | {"cid": "vm-b90042ef"}, answers)
+    assert (result["changed"], verbs(replay)) == (False, ["instances --details"])
+
+
+def test_a_vm_of_no_deployment_is_terminated_only_when_told_so(run_module):
+    answers = {"instances": "instances", "delete-vm": "delete_vm_again"}
+    assert run_module("vm", PRIMARY | {"cid": "vm-micro"}, answers)[0]["changed"] is False
+    assert run_module("vm", PRIMARY | {"cid": "vm-micro", "foreign": True}, answers)[0]["changed"] is True
+
+
+# resurrection
+
+
+@pytest.mark.parametrize(("now", "wanted"), [(True, False), (False, True), (True, True), (False, False)])
+def test_the_switch_is_asked_before_it_is_turned(run_module, said, now, wanted):
+    answers = {"curl /resurrection": said(json.dumps({"resurrection": now}))}
+    answers |= {"update-resurrection": "update_resurrection_on"}
+    result, replay = run_module("resurrection", MICRO | {"enabled": wanted}, answers)
+    turned = [f"update-resurrection {'on' if wanted else 'off'}"] if now != wanted else []
+    assert (result["changed"], verbs(replay)[1:]) == (now != wanted, turned)
+    result, replay = run_module("resurrection", MICRO | {"enabled": wanted}, answers, check=True)
+    assert (result["changed"], verbs(replay)[1:]) == (now != wanted, [])
+
+
+# environment
+
+
+@pytest.fixture
+def with_alias(tmp_path):
+    config = {"environments": [{"url": "https://10.10.0.3:25555", "alias": "micro", "ca_cert": "PEM ONE\n"}]}
+    (tmp_path / "config").write_text(json.dumps(config), encoding="utf-8")
+    rows = [{"alias": "micro", "url": "https://10.10.0.3:25555"}]
+    shown = json.dumps({"Tables": [{"Content": "environments", "Rows": rows}], "Blocks": None, "Lines": []})
+    answers = {"environments": (0, shown), "unalias-env": "alias_env", "alias-env": "alias_env"}
+    return {"config_path": str(tmp_path / "config")}, answers
+
+
+@pytest.mark.parametrize(
+    ("alias", "environment", "ca_cert", "changed"),
+    [
+        ("micro", "10.10.0.3", "-----BEGIN", True),
+        ("micro", "10.10.0.9", "-----BEGIN", True),
+        ("other", "10.10.0.3", "-----BEGIN", True),
+    ],
+)
+def test_an_alias_that_differs_is_written(run_module, with_alias, alias, environment, ca_cert, changed):
+    config, answers = with_alias
+    wanted = config | {"alias": alias, "environment": environment, "ca_cert": ca_cert}
+    result, replay = run_module("environment", wanted, answers)
+    assert (result["changed"], f"alias-env {alias}" in verbs(replay)) == (changed, changed)
+    assert run_module("environment", wanted, answers, check=True)[1].calls[1:] == replay.calls[1:2]
+
+
+def test_an_alias_that_is_right_is_left(run_module, with_alias, tmp_path):
+    config, answers = with_alias
+    (tmp_path / "ca.pem").write_text("PEM ONE\n", encoding="utf-8")
+    wanted = config | {"alias": "micro", "environment": "https://10.10.0.3", "ca_cert": str(tmp_path / "ca.pem")}
+    result, replay = run_module("environment", wanted, answers)
+    assert (result["changed"], verbs(replay)) == (False, ["environments"])
+    assert result["aliases"] == {"micro": "https://10.10.0.3:25555"}
+
+
+def test_an_alias_is_forgotten_once(run_module, with_alias):
+    config, answers = with_alias
+    result, replay = run_module("environment", config | {"alias": "micro", "state": "absent"}, answers)
+    assert (result["changed"], "unalias-env micro" in verbs(replay)) == (True, True)
+    result, replay = run_module("environment", config | {"alias": "gone", "state": "absent"}, answers)
+    assert (result["changed"], verbs(replay)) == (False, ["environments"])
+
+
+# interpolated_manifest
+
+
+def test_a_manifest_as_data_and_the_vars_store_unharmed(run_module, manifest, tmp_path, said):
+    (tmp_path / "store.yml").write_text("a: 1\n", encoding="utf-8")
+    wanted = {"manifest": manifest, "vars_store": str(tmp_path / "store.yml")}
+    result, replay = run_module("interpolated_manifest", wanted, {"interpolate": said("name: bosh-primary\n")})
+    assert result["manifest"] == {"name": "bosh-primary"}
+    used = replay.calls[1][replay.calls[1].index("--vars-store") + 1]
+    assert used != str(tmp_path / "store.yml"), "the CLI writes into the store that it is given"
+
+
+@pytest.mark.parametrize(
+    ("printed", "data"),
+    [
+        ("-----BEGIN X-----\nabc\n-----END X-----\n\n", "-----BEGIN X-----\nabc\n-----END X-----\n"),
+        ("yes\n", "yes"),
+        ("a: [1]\n", {"a": [1]}),
+    ],
+)
+def test_a_part_of_a_manifest_keeps_its_lines(run_module, manifest, said, printed, data):
+    wanted = {"manifest": manifest, "path": "/ca"}
+    result, replay = run_module("interpolated_manifest", wanted, {"interpolate": said(printed)})
+    assert result["manifest"] == data
+    assert replay.calls[1][-1] == "--path=/ca"
+
+
+# what all share
+
+
+def test_a_command_that_takes_too_long_is_ended(run_module):
+    ended = []
+
+    class Process:
+        def terminate(self):
+            ended.append(True)
+
+    def runner(command, before_communicate_callback, **_options):
+        if command[1:] == ["--version"]:
+            return 0, "version 7.10.0-abc\n", ""
+        before_communicate_callback(Process())
+        while not ended:
+            __import__("time").sleep(0.01)
+        return -15, "", ""
+
+    with pytest.raises(Failed) as failed:
+        run_module("vm_info", PRIMARY | {"timeout": 1}, runner=runner)
+    assert failed.value.result["cause"] == "timed_out"
+    assert "goes on" in failed.value.result["hint"]
+
+
+def test_the_shell_s_environment_names_the_director_where_the_play_does_not(run_module, monkeypatch):
+    from ansible_collections.bosh.ha.plugins.module_utils import bosh_cli
+
+    assert {name: spec["fallback"][1] for name, spec in bosh_cli.DIRECTOR_ARGS.items() if "fallback" in spec} == {
+        "environment": ["BOSH_ENVIRONMENT"],
+        "client": ["BOSH_CLIENT"],
+        "client_secret": ["BOSH_CLIENT_SECRET"],
+        "ca_cert": ["BOSH_CA_CERT"],
+        "config_path": ["BOSH_CONFIG"],
+        "all_proxy": ["BOSH_ALL_PROXY"],
+    }
+    monkeypatch.setenv("BOSH_CONFIG", "/tmp/of-the-shell")
+    _result, replay = run_module("director_info", {}, {"env": "env"})
+    assert replay.environs[1]["BOSH_CONFIG"] == "/tmp/of-the-shell"

@@ -1,0 +1,269 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Modules that look at a host: monit, store_swap, host_key."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.bosh.ha.plugins.module_utils import host_evidence, monit_status
+from ansible_collections.bosh.ha.plugins.module_utils.staged_store import KEPT, STAGING
+
+from ..conftest import Failed
+
+# monit
+
+RUNNING = "Process 'nats'  running\nProcess 'postgres'  running\nSystem 'x'  running\n"
+STOPPING = "Process 'nats'  not monitored\nProcess 'postgres'  not monitored - stop pending\nSystem 'x'  running\n"
+STOPPED = "Process 'nats'  not monitored\nProcess 'postgres'  not monitored\nSystem 'x'  running\n"
+
+
+class Monit:
+    """Answers `monit summary` with each text in turn, the last one for ever."""
+
+    def __init__(self, *summaries, refusals=0):
+        self.summaries = list(summaries)
+        self.refusals = refusals
+        self.orders = []
+
+    def __call__(self, command, **_options):
+        if command[1] == "summary":
+            return 0, self.summaries.pop(0) if len(self.summaries) > 1 else self.summaries[0], ""
+        if self.refusals:
+            self.refusals -= 1
+            return 1, "", "monit: action failed -- Other action already in progress -- please try again later\n"
+        self.orders.append(" ".join(command[1:]))
+        return 0, "", ""
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    from ansible_collections.bosh.ha.plugins.modules import monit
+
+    monkeypatch.setattr(monit, "PAUSE", 0.01)
+    return {"store": str(tmp_path), "timeout": 1}
+
+
+def test_a_stop_is_waited_for(run_module, quick):
+    monit = Monit(RUNNING, RUNNING, STOPPING, STOPPED)
+    result, _replay = run_module("monit", quick | {"state": "stopped"}, runner=monit)
+    assert (result["changed"], result["all_stopped"], monit.orders) == (True, True, ["stop all"])
+    assert result["processes"] == {"nats": "not monitored", "postgres": "not monitored"}
+    assert {service["kind"] for service in result["services"]} == {"Process", "System"}
+
+
+def test_what_is_so_already_is_left(run_module, quick):
+    monit = Monit(STOPPED)
+    assert run_module("monit", quick | {"state": "stopped"}, runner=monit)[0]["changed"] is False
+    monit = Monit(RUNNING)
+    assert run_module("monit", quick | {"state": "started"}, runner=monit)[0]["changed"] is False
+    result, _replay = run_module("monit", quick, runner=monit)
+    assert (result["changed"], result["all_running"], result["all_stopped"], monit.orders) == (False, True, False, [])
+
+
+def test_check_mode_gives_no_order(run_module, quick):
+    monit = Monit(RUNNING)
+    result, _replay = run_module("monit", quick | {"state": "stopped"}, runner=monit, check=True)
+    assert (result["changed"], monit.orders) == (True, [])
+
+
+def test_a_monit_that_is_busy_is_told_again(run_module, quick):
+    monit = Monit(STOPPED, RUNNING, refusals=2)
+    assert run_module("monit", quick | {"state": "started"}, runner=monit)[0]["all_running"] is True
+    assert monit.orders == ["start all"]
+
+
+def test_monit_s_word_alone_proves_no_stop(run_module, quick):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with pytest.raises(Failed, match=f"open ports .{port}.") as failed:
+            run_module("monit", quick | {"state": "stopped", "ports": [port]}, runner=Monit(STOPPED))
+    assert failed.value.result["all_stopped"] is False
+    assert failed.value.result["open_ports"] == [port]
+
+
+def test_a_process_that_holds_the_store_open_is_named(run_module, quick, tmp_path):
+    (tmp_path / "pg").write_text("", encoding="utf-8")
+    program = "import sys; f = open(sys.argv[1]); print(1, flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, str(tmp_path / "pg")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(Failed, match="still holding the store") as failed:
+            run_module("monit", quick | {"state": "stopped"}, runner=Monit(STOPPED))
+        assert [holder.split()[0] for holder in failed.value.result["holders"]] == [str(process.pid)]
+        process.stdin.close()
+    assert run_module("monit", quick | {"state": "stopped"}, runner=Monit(STOPPED))[0]["holders"] == []
+
+
+def test_a_process_that_monit_does_not_know_is_a_failure(run_module, quick):
+    with pytest.raises(Failed, match="monit does not know director"):
+        run_module("monit", quick | {"processes": ["nats", "director"]}, runner=Monit(STOPPED))
+
+
+def test_a_summary_that_cannot_be_read_never_means_stopped(run_module, quick, monkeypatch, tmp_path):
+    from ansible_collections.bosh.ha.plugins.modules import monit
+
+    monkeypatch.setattr(monit, "MONIT_USER", str(tmp_path / "none"))
+    with pytest.raises(Failed, match="cannot be read"):
+        run_module("monit", quick | {"state": "stopped"}, runner=Monit("what is this\n"))
+    xml = '<monit><service type="3"><name>nats</name><status>0</status><monitor>0</monitor></service></monit>'
+    monkeypatch.setattr(monit, "status_xml", lambda: xml)
+    result, _replay = run_module("monit", quick | {"state": "stopped"}, runner=Monit("what is this\n"))
+    assert result["processes"] == {"nats": "not monitored"}
+
+
+@pytest.mark.parametrize(
+    ("monitor", "status", "pending", "state"),
+    [
+        (0, 0, 0, "not monitored"),
+        (1, 0, 0, "running"),
+        (2, 0, 0, "initializing"),
+        (1, 0, 3, "running - stop pending"),
+        (0, 0, 6, "not monitored - start pending"),
+        (1, 512, 0, "does not exist"),
+        (1, 32, 0, "connection failed"),
+        (1, 4, 0, "failed (4)"),
+    ],
+)
+def test_monit_s_xml_in_both_forms(monitor, status, pending, state):
+    inner = f"<status>{status}</status><monitor>{monitor}</monitor><pendingaction>{pending}</pendingaction>"
+    for text in (
+        f'<service type="3"><name>nats</name>{inner}</service>',
+        f'<service name="nats"><type>3</type>{inner}</service>',
+    ):
+        assert monit_status.parse_xml(f"<monit>{text}</monit>") == [monit_status.Service("Process", "nats", state)]
+    with pytest.raises(ValueError, match="no XML"):
+        monit_status.parse_xml("Not found")
+
+
+def test_ports_from_the_kernel_s_own_table():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        assert server.getsockname()[1] not in host_evidence.listening()
+        server.listen()
+        assert server.getsockname()[1] in host_evidence.listening()
+
+
+# store_swap
+
+
+def test_the_swap_s_phases(run_module, tmp_path):
+    for name in ("postgres-15", f"{STAGING}/postgres-15"):
+        (tmp_path / name).mkdir(parents=True)
+    args = {"store": str(tmp_path)}
+    assert run_module("store_swap", args)[0] | {"invocation": 0} == {
+        "changed": False,
+        "phase": "staged",
+        "invocation": 0,
+    }
+    result, _replay = run_module("store_swap", args | {"state": "swapped"}, check=True)
+    assert (result["changed"], result["phase"], (tmp_path / KEPT).exists()) == (True, "staged", False)
+    result, _replay = run_module("store_swap", args | {"state": "swapped"})
+    assert (result["changed"], result["phase"]) == (True, "swapped")
+    result, _replay = run_module("store_swap", args | {"state": "swapped"})
+    assert (result["changed"], result["phase"]) == (False, "swapped")
+    result, _replay = run_module("store_swap", args | {"state": "committed"})
+    assert (result["changed"], result["phase"], (tmp_path / KEPT).exists()) == (True, "none", False)
+    with pytest.raises(Failed, match="no staged copy"):
+        run_module("store_swap", args | {"state": "swapped"})
+    with pytest.raises(Failed, match="there is no directory"):
+        run_module("store_swap", {"store": str(tmp_path / "nowhere")})
+
+
+# host_key
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo"
+
+
+class Host:
+    """Answers `bosh ssh` and ssh-keyscan with a host key."""
+
+    def __init__(self, key, rows=1):
+        self.key = key
+        self.rows = rows
+        self.calls = []
+
+    def __call__(self, command, **_options):
+        self.calls.append(command)
+        if command[1:] == ["--version"]:
+            return 0, "version 7.10.0-abc\n", ""
+        if command[0] == "ssh-keyscan":
+            return (0, f"# 10.10.0.4:22 SSH-2.0\n10.10.0.4 {self.key}\n", "") if self.key else (1, "", "refused\n")
+        rows = [{"instance": "bosh/1", "stdout": f"{self.key} root@builder\r\n", "exit_code": "0"}] * self.rows
+        return 0, json.dumps({"Tables": [{"Content": "results", "Rows": rows}], "Blocks": None, "Lines": []}), ""
+
+
+@pytest.fixture
+def pins(tmp_path):
+    path = tmp_path / "own" / "known_hosts"
+    return {"address": "10.10.0.4", "known_hosts": str(path)}, path
+
+
+def test_keys_come_from_the_director(run_module, pins):
+    args, path = pins
+    args = args | {"deployment": "bosh-primary", "instance": "bosh"}
+    host = Host(KEY)
+    result, _replay = run_module("host_key", args, runner=host)
+    assert (result["changed"], result["source"], result["host_keys"]) == (True, "director", [KEY])
+    assert path.read_text(encoding="utf-8") == f"10.10.0.4 {KEY}\n"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert host.calls[1][-5:] == ["ssh", "bosh", "-c", "cat /etc/ssh/ssh_host_*_key.pub", "--results"]
+    assert run_module("host_key", args, runner=host)[0]["changed"] is False
+    # A VM that its director recreated has new keys, and the director vouches for them.
+    result, _replay = run_module("host_key", args, runner=Host(OTHER), check=True)
+    assert (result["changed"], path.read_text(encoding="utf-8")) == (True, f"10.10.0.4 {KEY}\n")
+    run_module("host_key", args, runner=Host(OTHER))
+    assert path.read_text(encoding="utf-8") == f"10.10.0.4 {OTHER}\n"
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_an_answer_that_is_not_of_one_instance_is_refused(run_module, pins, rows):
+    args, path = pins
+    with pytest.raises(Failed, match=f"{rows} instances answered"):
+        run_module("host_key", args | {"deployment": "bosh-primary"}, runner=Host(KEY, rows))
+    assert not path.exists()
+
+
+def test_a_pinned_key_is_not_replaced_on_first_use(run_module, pins):
+    args, path = pins
+    result, _replay = run_module("host_key", args, runner=Host(KEY))
+    assert (result["changed"], result["source"]) == (True, "first_use")
+    host = Host(OTHER)
+    result, _replay = run_module("host_key", args, runner=host)
+    assert (result["changed"], result["source"], result["host_keys"]) == (False, "pinned", [KEY])
+    assert not any(call[0] == "ssh-keyscan" for call in host.calls)
+    assert path.read_text(encoding="utf-8") == f"10.10.0.4 {KEY}\n"
+    # A VM that the play made a moment ago is another one.
+    assert run_module("host_key", args | {"made_now": True}, runner=host)[0]["host_keys"] == [OTHER]
+
+
+def test_other_addresses_keep_their_keys(run_module, pins):
+    args, path = pins
+    path.parent.mkdir()
+    path.write_text(f"10.10.0.40 {OTHER}\n10.10.0.4 {KEY}\n", encoding="utf-8")
+    result, _replay = run_module("host_key", args | {"state": "absent"}, runner=Host(KEY))
+    assert (result["changed"], path.read_text(encoding="utf-8")) == (True, f"10.10.0.40 {OTHER}\n")
+    assert run_module("host_key", args | {"state": "absent"}, runner=Host(KEY))[0]["changed"] is False
+
+
+def test_a_host_that_tells_no_key(run_module, pins):
+    args, path = pins
+    with pytest.raises(Failed, match="told no host key: refused"):
+        run_module("host_key", args, runner=Host(""))
+    assert not path.exists()
+
+
+def test_the_director_is_not_asked_without_a_deployment(run_module, pins):
+    with pytest.raises(Failed, match="deployment"):
+        run_module("host_key", pins[0] | {"source": "director"}, runner=Host(KEY))
