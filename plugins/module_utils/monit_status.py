@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 # 5.2.5 quotes the names, newer monits print columns: both end in the name and the state.
 _OLD = re.compile(

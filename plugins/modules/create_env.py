@@ -87,7 +87,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli, manifest_words
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
     current_disk_cid,
     current_vm_cid,
@@ -97,7 +96,6 @@ from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
 )
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.interpolation import manifest_sha
-from ansible_collections.bosh.ha.plugins.module_utils.streamed_command import run_streamed
 
 SKIPPED = "Skipping deploy"
 
@@ -115,7 +113,8 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
         words.append("--recreate")
     backup_dir = module.params["backup_dir"] or os.path.join(os.path.dirname(path), "state-copies")
     copy = keep_copy(path, backup_dir) if before else ""
-    text = run(module, cli, words)
+    progress_file = module.params["progress_file"] or os.path.join(module.tmpdir, "bosh_ha_progress")
+    text = cli.run_streamed(progress_file, *words)
     result = {"changed": SKIPPED not in text} | found(read_state(path))
     return result | {"state_copy": copy} if copy else result
 
@@ -125,20 +124,6 @@ def expects_change(module: AnsibleModule, cli: BoshCli, before: dict[str, Any]) 
     if module.params["recreate"] or not current_vm_cid(before):
         return True
     return before.get("current_manifest_sha") != manifest_sha(cli, module.params, module.tmpdir)
-
-
-def run(module: AnsibleModule, cli: BoshCli, words: list[str]) -> str:
-    """Run create-env or delete-env and return what it told; its steps can be read in the progress file meanwhile."""
-    # With --json everything would come at the end.
-    command = [cli.director.cli, "-n", "--tty", "--no-color", *words]
-    progress = module.params["progress_file"] or os.path.join(module.tmpdir, "bosh_ha_progress")
-    rc, out, err, ended = run_streamed(command, cli.director.environ(), progress, cli.director.timeout)
-    if rc != 0:
-        words_of_bosh = err.replace(f"Exit code {rc}", "").strip() or "\n".join(out.splitlines()[-20:])
-        if not ended:
-            raise BoshFailure(command, rc, f"there was no end after {cli.director.timeout} s: {words_of_bosh}")
-        raise BoshFailure(command, rc, words_of_bosh)
-    return out
 
 
 def found(state: dict[str, Any]) -> dict[str, Any]:

@@ -26,10 +26,9 @@ attributes:
     support: none
 options:
   state:
-    description: What all processes shall be; V(info) only asks.
+    description: What all processes shall be. Without it the module only asks.
     type: str
-    choices: [started, stopped, info]
-    default: info
+    choices: [started, stopped]
   processes:
     description: Names of processes that monit must know. Any that are missing are a failure.
     type: list
@@ -160,7 +159,7 @@ def status_xml() -> str:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped", "info"], "default": "info"},
+            "state": {"type": "str", "choices": ["started", "stopped"]},
             "processes": {"type": "list", "elements": "str", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},
             "store": {"type": "path", "default": "/var/vcap/store"},

@@ -29,13 +29,12 @@ options:
     default: /var/vcap/store
   state:
     description:
-      - V(info) only tells the phase.
+      - Without it the module only tells the phase.
       - V(swapped) puts the staged copy in place and keeps the own store.
       - V(restored) puts the kept own store back; the copy becomes the staged one again.
       - V(committed) removes the kept own store.
     type: str
-    choices: [info, swapped, restored, committed]
-    default: info
+    choices: [swapped, restored, committed]
 """
 
 EXAMPLES = r"""
@@ -66,7 +65,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "store": {"type": "path", "default": "/var/vcap/store"},
-            "state": {"type": "str", "choices": ["info", *DEEDS], "default": "info"},
+            "state": {"type": "str", "choices": [*DEEDS]},
         },
         supports_check_mode=True,
     )
@@ -74,7 +73,7 @@ def main() -> None:
     if not os.path.isdir(store):
         module.fail_json(msg=f"there is no directory {store} on this host")
     now = staged_store.phase(store)
-    if state == "info" or module.check_mode:
+    if not state or module.check_mode:
         module.exit_json(changed=now in PENDING.get(state, ()), phase=now)
     try:
         changed = DEEDS[state](store)

@@ -10,11 +10,12 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from ..conftest import Failed
+from ..conftest import Failed, Replay
 from .test_create_env_state import GOOD
 
 TEXT = "name: micro\n"
@@ -44,6 +45,18 @@ def site(tmp_path):
     return args, does, tmp_path
 
 
+def real(command, environ_update, before_communicate_callback, **_options):
+    """Runs a command as AnsibleModule.run_command does, but for the version of the CLI."""
+    if command[1:] == ["--version"]:
+        return Replay({})(command, environ_update)
+    process = subprocess.Popen(
+        command, env=os.environ | environ_update, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    before_communicate_callback(process)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
 def with_sha(tmp_path, text):
     sha = hashlib.sha512(text.encode()).hexdigest()
     (tmp_path / "state.json").write_text(json.dumps(GOOD | {"current_manifest_sha": sha}), encoding="utf-8")
@@ -51,7 +64,7 @@ def with_sha(tmp_path, text):
 
 def test_it_is_created_and_its_state_kept_before(run_module, site):
     args, _does, tmp_path = site
-    result, _replay = run_module("create_env", args | {"recreate": True})
+    result, _replay = run_module("create_env", args | {"recreate": True}, runner=real)
     assert result["changed"] is True
     assert (result["vm_cid"], result["disk_cid"], result["disk_cids"]) == ("vm-1", "disk-1", ["disk-1"])
     words = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
@@ -64,14 +77,14 @@ def test_it_is_created_and_its_state_kept_before(run_module, site):
 def test_a_skipped_deploy_changes_nothing(run_module, site):
     args, does, _tmp_path = site
     does("echo 'No deployment, stemcell or release changes. Skipping deploy.'")
-    assert run_module("create_env", args)[0]["changed"] is False
+    assert run_module("create_env", args, runner=real)[0]["changed"] is False
 
 
 def test_a_failure_has_bosh_s_own_words_and_the_steps_can_be_read(run_module, site):
     args, does, tmp_path = site
     does("printf 'Deploying:\\n  CPI error: injected: no capacity\\n\\nExit code 1\\n' >&2; exit 1")
     with pytest.raises(Failed) as failed:
-        run_module("create_env", args | {"progress_file": str(tmp_path / "steps")})
+        run_module("create_env", args | {"progress_file": str(tmp_path / "steps")}, runner=real)
     result = failed.value.result
     assert (result["rc"], result["bosh_message"]) == (1, "Deploying:\n  CPI error: injected: no capacity")
     assert "Creating VM" in (tmp_path / "steps").read_text(encoding="utf-8")
@@ -82,8 +95,9 @@ def test_it_does_not_wait_for_ever(run_module, site):
     args, does, _tmp_path = site
     does("exec sleep 30")
     with pytest.raises(Failed) as failed:
-        run_module("create_env", args | {"timeout": 1})
+        run_module("create_env", args | {"timeout": 1}, runner=real)
     assert failed.value.result["cause"] == "timed_out"
+    assert failed.value.result["command"][0] == args["cli"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +129,7 @@ def test_a_damaged_state_file_stops_it_before_anything(run_module, site):
     args, _does, tmp_path = site
     (tmp_path / "state.json").write_text(json.dumps(GOOD | {"stemcells": [{}]}), encoding="utf-8")
     with pytest.raises(Failed, match=r"state\.json is damaged"):
-        run_module("create_env", args)
+        run_module("create_env", args, runner=real)
     assert not (tmp_path / "told").exists()
 
 
