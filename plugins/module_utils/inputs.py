@@ -38,7 +38,7 @@ _COMMON = {
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _VARIABLE = "(("
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Address = Any  # ipaddress.IPv4Address or IPv6Address: sanity's pylint takes their union for a sum
 
 
 def director(directors: dict[str, Any], name: str) -> dict[str, Any]:
@@ -71,7 +71,10 @@ def _artifact(given: Any) -> dict[str, str]:
 
 
 def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
-    """Everything that is wrong with the inputs and can be seen on the control node alone, a sentence each."""
+    """Everything that is wrong with the inputs and can be seen on the control node alone, a sentence each.
+
+    `ssh` has bosh_ha_known_hosts and, where a file holds the key, ansible_ssh_private_key_file.
+    """
     if not isinstance(directors, dict):
         return ["bosh_ha_directors is no mapping with the keys micro, primary and meta"]
     found: list[str] = [
@@ -263,19 +266,18 @@ def _address(text: str) -> Address | None:
 
 
 def _ssh(ssh: dict[str, Any]) -> Iterator[str]:
-    for key in ("user", "known_hosts"):
-        if not ssh.get(key):
-            yield f"bosh_ha_ssh.{key} is not set"
-    path = ssh.get("private_key")
+    if not ssh.get("bosh_ha_known_hosts"):
+        yield "bosh_ha_known_hosts is not set"
+    path = ssh.get("ansible_ssh_private_key_file")
     # Without a path the SSH agent has the key.
     if not path:
         return
     try:
         with open(_path(path), encoding="utf-8", errors="replace") as stream:
             if not _PEM.search(stream.read()):
-                yield f"bosh_ha_ssh.private_key: the file {path} is no private key"
+                yield f"ansible_ssh_private_key_file: the file {path} is no private key"
     except OSError as error:
-        yield f"bosh_ha_ssh.private_key: the file {path} cannot be read: {error.strerror}"
+        yield f"ansible_ssh_private_key_file: the file {path} cannot be read: {error.strerror}"
 
 
 def _path(path: str) -> str:
