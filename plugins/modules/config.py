@@ -23,6 +23,10 @@ attributes:
   diff_mode:
     description: The config before and after, properties redacted.
     support: full
+  platform:
+    description: Where the module can run.
+    support: full
+    platforms: posix
 options:
   type:
     description: Type of the config.

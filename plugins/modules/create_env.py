@@ -25,6 +25,16 @@ attributes:
   diff_mode:
     description: Nothing is compared line by line.
     support: none
+  action:
+    description: An action plugin follows the command while it runs and shows each new stage and percentage.
+    support: full
+  async:
+    description: With C(async) set on the task nothing is followed.
+    support: full
+  platform:
+    description: Where the module can run.
+    support: full
+    platforms: posix
 options:
   state_file:
     description: State file of the environment.

@@ -24,6 +24,16 @@ attributes:
   diff_mode:
     description: BOSH's own diff, values redacted.
     support: full
+  action:
+    description: An action plugin follows the command while it runs and shows each new stage and percentage.
+    support: full
+  async:
+    description: With C(async) set on the task nothing is followed.
+    support: full
+  platform:
+    description: Where the module can run.
+    support: full
+    platforms: posix
 options:
   deployment:
     description: Name of the deployment. A manifest that names another is refused by BOSH.

@@ -23,6 +23,10 @@ attributes:
   diff_mode:
     description: Nothing is compared.
     support: none
+  platform:
+    description: Where the module can run.
+    support: full
+    platforms: posix
 options:
   gather_subset:
     description: What to ask for besides the director itself. V(vms) makes a task of its own on the director.

@@ -23,6 +23,10 @@ attributes:
   diff_mode:
     description: Nothing is compared line by line.
     support: none
+  platform:
+    description: Where the module can run.
+    support: full
+    platforms: posix
 options:
   alias:
     description: Name of the alias.

@@ -26,6 +26,10 @@ attributes:
   diff_mode:
     description: Nothing is compared line by line.
     support: none
+  platform:
+    description: Where the module can run.
+    support: full
+    platforms: posix
 options:
   address:
     description: Address of the VM.
@@ -57,7 +61,7 @@ options:
     choices: [present, absent]
     default: present
   port:
-    description: Port of sshd, for first use.
+    description: Port of sshd. Any but 22 is part of the entry in known_hosts, as for ssh itself.
     type: int
     default: 22
 """
@@ -104,11 +108,13 @@ READ_KEYS = "cat /etc/ssh/ssh_host_*_key.pub"
 
 
 def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
-    path, address = module.params["known_hosts"], module.params["address"]
-    before = pinned(path, address)
+    path, address, port = (module.params[name] for name in ("known_hosts", "address", "port"))
+    # known_hosts names a port that is not ssh's own together with the address.
+    entry = address if port == 22 else f"[{address}]:{port}"
+    before = pinned(path, entry)
     if module.params["state"] == "absent":
         if before and not module.check_mode:
-            write_pinned(path, address, [])
+            write_pinned(path, entry, [])
         return {"changed": bool(before), "host_keys": []}
     if (module.params["source"] or ("director" if module.params["deployment"] else "first_use")) == "director":
         keys, source = ask_director(module, cli), "director"
@@ -120,7 +126,7 @@ def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
         keys, source = scan(module, address), "first_use"
     changed = sorted(before) != sorted(keys)
     if changed and not module.check_mode:
-        write_pinned(path, address, keys)
+        write_pinned(path, entry, keys)
     return {"changed": changed, "host_keys": keys, "source": source}
 
 

@@ -23,6 +23,10 @@ attributes:
   diff_mode:
     description: Nothing is compared line by line.
     support: none
+  platform:
+    description: Where the module can run.
+    support: full
+    platforms: posix
 options:
   path:
     description: Path of a part of the result, such as V(/director_ssl/ca), to return only that. A part that is no mapping and no list is returned as text.

@@ -24,6 +24,10 @@ attributes:
   diff_mode:
     description: Nothing is compared line by line.
     support: none
+  platform:
+    description: Where the module can run.
+    support: full
+    platforms: posix
 options:
   state:
     description: What all processes shall be. Without it the module only asks.

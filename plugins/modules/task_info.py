@@ -22,6 +22,10 @@ attributes:
   diff_mode:
     description: Nothing is compared line by line.
     support: none
+  platform:
+    description: Where the module can run.
+    support: full
+    platforms: posix
 options:
   id:
     description: Only this task.

@@ -267,3 +267,10 @@ def test_a_host_that_tells_no_key(run_module, pins):
 def test_the_director_is_not_asked_without_a_deployment(run_module, pins):
     with pytest.raises(Failed, match="deployment"):
         run_module("host_key", pins[0] | {"source": "director"}, runner=Host(KEY))
+
+
+def test_a_port_of_its_own_is_part_of_the_entry(run_module, pins):
+    args, path = pins
+    run_module("host_key", args | {"port": 2222}, runner=Host(KEY))
+    assert path.read_text(encoding="utf-8") == f"[10.10.0.4]:2222 {KEY}\n"
+    assert run_module("host_key", args | {"port": 2222}, runner=Host(OTHER))[0]["source"] == "pinned"
