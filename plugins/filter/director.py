@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.bosh.ha.plugins.module_utils import manifests, pair_phase
+from ansible_collections.bosh.ha.plugins.module_utils import manifests, pair_phase, pair_summary, proofs
 
 
 def director_args(directors: dict[str, Any], name: str, cli: dict[str, str] | None = None) -> dict[str, str]:
@@ -60,6 +60,10 @@ class FilterModule:
             "enable_resurrector_ops": manifests.enable_resurrector_ops,
             "resurrector_enabled": manifests.resurrector_enabled,
             "address_mentions": manifests.address_mentions,
+            "step_seconds": pair_summary.step_seconds,
+            "pair_summary": pair_summary.pair_summary,
+            "adopted": proofs.adopted,
+            "resurrections": proofs.resurrections,
             "pair_phase": pair_phase.pair_phase,
             "next_step": pair_phase.NEXT.__getitem__,
             "phase_before": lambda phase, other: pair_phase.PHASES.index(phase) < pair_phase.PHASES.index(other),

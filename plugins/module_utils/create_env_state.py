@@ -79,3 +79,17 @@ def disk_cids(state: dict[str, Any]) -> list[str]:
     current = current_disk_cid(state)
     others = [disk["cid"] for disk in state.get("disks") or [] if disk["cid"] != current]
     return [*([current] if current else []), *others]
+
+
+def cids(state: dict[str, Any]) -> dict[str, Any]:
+    """What a state file names, as the modules return it: vm_cid, disk_cid, disk_cids."""
+    return {"vm_cid": current_vm_cid(state), "disk_cid": current_disk_cid(state), "disk_cids": disk_cids(state)}
+
+
+def forget_vm(state: dict[str, Any]) -> dict[str, Any]:
+    """The state without its VM, everything else kept, as `delete-env` leaves it between VM and disk.
+
+    The manifest's digest goes, too: with it create-env would say "Skipping deploy" although there is no VM.
+    Source: bosh-cli config/vm_repo.go (ClearCurrent), deployment/record.go (IsDeployed).
+    """
+    return state | {"current_vm_cid": "", "current_manifest_sha": ""}

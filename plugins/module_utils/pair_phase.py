@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 PHASES = (
+    "unclear",
     "nothing",
     "only_micro",
     "deployed",
@@ -20,6 +21,7 @@ PHASES = (
     "micro_gone",
 )
 NEXT = {
+    "unclear": "bring back the host that cannot be reached; without it nobody can tell how far it is",
     "nothing": "step 1: bring up Micro",
     "only_micro": "steps 2 and 3: Micro deploys Primary, Primary deploys Meta",
     "deployed": "step 4: stop the BOSHes",
@@ -35,21 +37,27 @@ NEXT = {
 def pair_phase(seen: dict[str, Any]) -> str:
     """The phase.
 
-    `seen` has booleans: micro_answers, primary_answers, meta_answers (API), micro_reachable (SSH), micro_stopped,
-    micro_has_primary, primary_has_meta, meta_has_primary (deployments), primary_running (its agent, at Meta),
-    resurrector_on (in both deployed manifests); and store (the phase of Meta's store).
+    `seen` has lists of directors' names: answers (API), reachable (SSH), stopped (every process, by monit and ports);
+    the deployments that each knows: known (a dict of lists); names: deployments of primary and meta (a dict);
+    and primary_running (its agent, at Meta), settled (both deployed manifests have the resurrector and no
+    dns.recursor), store (phase of Meta's store), micro_vm (the CID in Micro's state file).
     """
-    if seen["meta_answers"] and seen["meta_has_primary"]:
+    answers, reachable, stopped = (set(seen[key]) for key in ("answers", "reachable", "stopped"))
+    known, names = seen["known"], seen["names"]
+    if "meta" in answers and names["primary"] in known["meta"]:
         if not seen["primary_running"]:
             return "meta_active"
-        if not seen["resurrector_on"]:
+        if not seen["settled"]:
             return "primary_adopted"
-        return "mutual" if seen["micro_reachable"] else "micro_gone"
-    if seen["store"] == "swapped":
-        return "synced"
-    if seen["micro_stopped"]:
-        return "frozen"
-    if not seen["micro_answers"]:
-        return "nothing"
-    complete = ("micro_has_primary", "primary_answers", "primary_has_meta", "meta_answers")
-    return "deployed" if all(seen[key] for key in complete) else "only_micro"
+        # Without a VM in its state file Micro is gone; one that is merely cut off still has it.
+        return "mutual" if seen["micro_vm"] or "micro" in reachable else "micro_gone"
+    if "micro" in answers:
+        complete = names["primary"] in known["micro"] and names["meta"] in known["primary"]
+        return "deployed" if complete and {"primary", "meta"} <= answers else "only_micro"
+    if "micro" in stopped and "meta" in reachable:
+        if seen["store"] == "swapped":
+            return "synced"
+        # A stop that was interrupted goes on with those that still run.
+        return "frozen" if {"primary", "meta"} <= stopped else "deployed"
+    # Somebody is there, but neither Micro nor Meta says who has the data.
+    return "unclear" if answers | reachable else "nothing"

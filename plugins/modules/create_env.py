@@ -98,9 +98,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli, manifest_words
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
+    cids,
     current_disk_cid,
     current_vm_cid,
-    disk_cids,
     keep_copy,
     read_state,
 )
@@ -115,9 +115,9 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     before = read_state(path)
     absent = module.params["state"] == "absent"
     if absent and not (current_vm_cid(before) or current_disk_cid(before)):
-        return {"changed": False} | found(before)
+        return {"changed": False} | cids(before)
     if module.check_mode:
-        return {"changed": absent or expects_change(module, cli, before)} | found(before)
+        return {"changed": absent or expects_change(module, cli, before)} | cids(before)
     words = ["delete-env" if absent else "create-env", *manifest_words(module.params, module.tmpdir), "--state", path]
     if module.params["recreate"] and not absent:
         words.append("--recreate")
@@ -125,7 +125,7 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     copy = keep_copy(path, backup_dir) if before else ""
     progress_file = module.params["progress_file"] or os.path.join(module.tmpdir, "bosh_ha_progress")
     text = cli.run_streamed(progress_file, *words)
-    result = {"changed": SKIPPED not in text} | found(read_state(path))
+    result = {"changed": SKIPPED not in text} | cids(read_state(path))
     return result | {"state_copy": copy} if copy else result
 
 
@@ -134,15 +134,6 @@ def expects_change(module: AnsibleModule, cli: BoshCli, before: dict[str, Any]) 
     if module.params["recreate"] or not current_vm_cid(before):
         return True
     return before.get("current_manifest_sha") != manifest_sha(cli, module.params, module.tmpdir)
-
-
-def found(state: dict[str, Any]) -> dict[str, Any]:
-    """The CIDs that a state file has."""
-    return {
-        "vm_cid": current_vm_cid(state),
-        "disk_cid": current_disk_cid(state),
-        "disk_cids": disk_cids(state),
-    }
 
 
 def main() -> None:

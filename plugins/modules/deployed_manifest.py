@@ -54,6 +54,12 @@ resurrector_enabled:
   returned: always
   type: bool
   sample: true
+dns_recursors:
+  description: Paths of each C(dns.recursor) in it, global or of a job.
+  returned: always
+  type: list
+  elements: str
+  sample: [/properties/dns/recursor]
 """
 
 import json
@@ -63,13 +69,18 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-from ansible_collections.bosh.ha.plugins.module_utils.manifests import resurrector_enabled
+from ansible_collections.bosh.ha.plugins.module_utils.manifests import resurrector_enabled, strip_dns_recursor_ops
 
 
 def read(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     said = json.loads("".join(cli.run("curl", f"/deployments/{module.params['deployment']}").blocks))
     content = yaml_load(said["manifest"] or "{}")
-    return {"changed": False, "content": content, "resurrector_enabled": resurrector_enabled(content)}
+    return {
+        "changed": False,
+        "content": content,
+        "resurrector_enabled": resurrector_enabled(content),
+        "dns_recursors": [operation["path"] for operation in strip_dns_recursor_ops(content)],
+    }
 
 
 def main() -> None:

@@ -4,46 +4,74 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NEXT, PHASES, pair_phase
 
-NOTHING = dict.fromkeys(
-    (
-        "micro_answers",
-        "primary_answers",
-        "meta_answers",
-        "micro_reachable",
-        "micro_stopped",
-        "micro_has_primary",
-        "primary_has_meta",
-        "meta_has_primary",
-        "primary_running",
-        "resurrector_on",
-    ),
-    False,
-) | {"store": "none"}
-MICRO = {"micro_answers": True, "micro_reachable": True}
-DEPLOYED = MICRO | {"micro_has_primary": True, "primary_answers": True, "primary_has_meta": True, "meta_answers": True}
-FROZEN = {"micro_reachable": True, "micro_stopped": True}
-ACTIVE = FROZEN | {"meta_answers": True, "meta_has_primary": True, "store": "swapped"}
-MUTUAL = ACTIVE | {"primary_answers": True, "primary_has_meta": True, "primary_running": True, "resurrector_on": True}
+ALL = ["micro", "primary", "meta"]
+NOTHING = {
+    "answers": [],
+    "reachable": [],
+    "stopped": [],
+    "known": {"micro": [], "primary": [], "meta": []},
+    "names": {"primary": "bosh-primary", "meta": "bosh-meta"},
+    "primary_running": False,
+    "settled": False,
+    "store": "none",
+    "micro_vm": "",
+}
+MICRO = {"answers": ["micro"], "reachable": ["micro"], "micro_vm": "vm-1"}
+DEPLOYED = MICRO | {
+    "answers": ALL,
+    "reachable": ALL,
+    "known": {"micro": ["bosh-primary"], "primary": ["bosh-meta"], "meta": []},
+}
+FROZEN = {"reachable": ALL, "stopped": ALL, "micro_vm": "vm-1"}
+ACTIVE = FROZEN | {
+    "answers": ["meta"],
+    "stopped": ["micro", "primary"],
+    "known": {"micro": [], "primary": [], "meta": ["bosh-primary"]},
+    "store": "swapped",
+}
+MUTUAL = ACTIVE | {
+    "answers": ["primary", "meta"],
+    "stopped": ["micro"],
+    "known": {"micro": [], "primary": ["bosh-meta"], "meta": ["bosh-primary"]},
+    "primary_running": True,
+    "settled": True,
+}
+GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""}
 
 
 @pytest.mark.parametrize(
     ("seen", "phase"),
     [
         ({}, "nothing"),
+        # create-env that failed half-way: a record, and nobody there.
+        ({"micro_vm": "vm-1"}, "nothing"),
         (MICRO, "only_micro"),
-        (MICRO | {"micro_has_primary": True}, "only_micro"),
+        (MICRO | {"known": {"micro": ["bosh-primary"], "primary": [], "meta": []}}, "only_micro"),
+        (DEPLOYED | {"answers": ["micro", "primary"]}, "only_micro"),
         (DEPLOYED, "deployed"),
+        # Somebody stopped Meta beforehand, as it serves nobody.
+        (DEPLOYED | {"answers": ["primary", "meta"], "stopped": ["micro"]}, "deployed"),
+        (FROZEN | {"stopped": ["micro", "meta"], "answers": ["primary"]}, "deployed"),
         (FROZEN, "frozen"),
         (FROZEN | {"store": "staged"}, "frozen"),
         (FROZEN | {"store": "swapping"}, "frozen"),
         (FROZEN | {"store": "swapped"}, "synced"),
         (ACTIVE, "meta_active"),
-        (MUTUAL | {"resurrector_on": False}, "primary_adopted"),
+        (MUTUAL | {"settled": False}, "primary_adopted"),
         (MUTUAL, "mutual"),
-        (MUTUAL | {"micro_reachable": False, "micro_stopped": False, "store": "none"}, "micro_gone"),
+        (MUTUAL | {"reachable": ["primary", "meta"], "stopped": []}, "mutual"),
+        (GONE, "micro_gone"),
+        (GONE | {"primary_running": False}, "meta_active"),
+        # Micro's data may be in use on a Meta that is merely away.
+        (MUTUAL | {"answers": ["primary"], "reachable": ["micro", "primary"]}, "unclear"),
+        (GONE | {"answers": ["primary"], "reachable": ["primary"]}, "unclear"),
+        (FROZEN | {"reachable": ["micro", "primary"], "stopped": ["micro", "primary"]}, "unclear"),
+        (DEPLOYED | {"answers": ["primary", "meta"], "reachable": ["primary", "meta"]}, "unclear"),
     ],
 )
 def test_what_was_seen_tells_the_phase(seen, phase):
@@ -52,3 +80,15 @@ def test_what_was_seen_tells_the_phase(seen, phase):
 
 def test_every_phase_has_a_next_step():
     assert set(NEXT) == set(PHASES)
+
+
+def test_micro_is_brought_up_only_where_nobody_is():
+    """Whatever else is seen: create-env beside a pair would make a second Micro."""
+    for answering, reaching in itertools.product(_subsets(), _subsets()):
+        seen = NOTHING | {"answers": answering, "reachable": reaching}
+        if pair_phase(seen) == "nothing":
+            assert not answering and not reaching
+
+
+def _subsets():
+    return [list(some) for size in range(4) for some in itertools.combinations(ALL, size)]

@@ -1,0 +1,44 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a person is told at the end of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NEXT
+
+
+def step_seconds(began: list[dict[str, Any]], now: float) -> list[str]:
+    """A line for each step with the seconds that it took; `began` has each step's name and when it began."""
+    ends = [step["at"] for step in began[1:]] + [now]
+    lines = [f"{end - step['at']:4.0f} s  {step['step']}" for step, end in zip(began, ends, strict=True)]
+    return [*lines, f"{now - began[0]['at']:4.0f} s  in all"] if began else []
+
+
+def pair_summary(
+    seen: dict[str, Any], phase: str, directors: dict[str, Any], proofs: dict[str, list[dict[str, Any]]]
+) -> list[str]:
+    """Who deploys and watches whom, what was proved, and what became of Micro.
+
+    `seen` is what the phase was judged from, `proofs` what find_proofs found, by the name of the resurrected director.
+    """
+    lines = []
+    for by, of in (("micro", "primary"), ("primary", "meta"), ("meta", "primary")):
+        if seen["names"][of] in seen["known"][by]:
+            watches = " and watches" if seen["settled"] and by != "micro" else ""
+            lines.append(f"{by} ({directors[by]['address']}) deploys{watches} {seen['names'][of]}")
+    for of, by in (("primary", "meta"), ("meta", "primary")):
+        lines += [_proof(by, of, proof) for proof in proofs.get(of, [])[:1]]
+    if phase == "micro_gone":
+        lines.append(f"micro ({directors['micro']['address']}) is gone")
+    return [*lines, f"phase: {phase}; next is {NEXT[phase]}"]
+
+
+def _proof(by: str, of: str, proof: dict[str, Any]) -> str:
+    told = f"{by} resurrected {of} in task {proof['task']}, {proof['at']}"
+    if proof["back"] is None:
+        return told
+    return f"{told}: detected after {proof['detected']} s, back after {proof['back']} s"
