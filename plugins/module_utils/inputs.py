@@ -37,6 +37,8 @@ _COMMON = {
 }
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _VARIABLE = "(("
+# What a YAML parser quotes is from the file, but for the marks of its own that it missed or stumbled on.
+_QUOTED = re.compile(r"""(?<!\S)(?:'(?![^\w'\s]'|<)|").*['"]""", re.DOTALL)
 
 Address = Any  # ipaddress.IPv4Address or IPv6Address: sanity's pylint takes their union for a sum
 
@@ -66,7 +68,7 @@ def _given(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _artifact(given: Any) -> dict[str, str]:
-    wanted = {"url": given} if isinstance(given, str) else dict(given or {})
+    wanted = {"url": given} if isinstance(given, str) else _given(given or {})
     return {"url": "", "sha1": ""} | wanted
 
 
@@ -80,12 +82,15 @@ def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
     found: list[str] = [
         f"bosh_ha_directors.{name} is not set" for name in NAMES if not isinstance(directors.get(name), dict)
     ]
-    found += [f"bosh_ha_directors has the unknown key {name}" for name in sorted(set(directors) - set(NAMES))]
+    found += [f"bosh_ha_directors has the unknown key {name}" for name in sorted(set(directors) - set(NAMES), key=str)]
+    if not found:
+        found += [problem for name in NAMES for problem in _kinds(name, _given(directors[name]))]
     if found:
         return found
     filled = {name: director(directors, name) for name in NAMES}
     for name, values in filled.items():
-        found += [f"bosh_ha_directors.{name} has the unknown key {key}" for key in sorted(set(values) - _known(name))]
+        unknown = sorted(set(values) - _known(name), key=str)
+        found += [f"bosh_ha_directors.{name} has the unknown key {key}" for key in unknown]
         found += _files(name, values)
         found += _secrets(name, values)
     found += _addresses(filled)
@@ -94,17 +99,47 @@ def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
     return [*found, *_ssh(ssh)]
 
 
+def _kinds(name: str, given: dict[str, Any]) -> Iterator[str]:
+    """Values of another kind than is asked for. They stay out of the sentence: they may be a file's content."""
+    at = f"bosh_ha_directors.{name}"
+    for key in ("manifest", "state_file", "vars_store", "cloud_config"):
+        if key in given and not _is_path(given[key]):
+            yield f"{at}.{key} is no path"
+    for key in ("ops_files", "vars_files"):
+        paths = given.get(key, [])
+        if not isinstance(paths, (list, tuple)) or not all(_is_path(path) for path in paths):
+            yield f"{at}.{key} is no list of paths"
+    if not isinstance(given.get("ca_cert", ""), str):
+        yield f"{at}.ca_cert is neither a PEM text nor a path"
+    for key in ("stemcell", "release"):
+        artifact = given.get(key, "")
+        url = artifact.get("url") or "" if isinstance(artifact, dict) else artifact
+        if not isinstance(url, str):
+            yield f"{at}.{key} is neither a path or URL nor a mapping with url and sha1"
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and "\n" not in value
+
+
 def _known(name: str) -> set[str]:
     own = {"state_file"} if name == "micro" else {"deployment", "instance_group", "stemcell", "release"}
     return {*_COMMON, "alias", "manifest"} | own
 
 
 def _addresses(directors: dict[str, dict[str, Any]]) -> list[str]:
-    found = [f"bosh_ha_directors.{name}.address is not set" for name in NAMES if not directors[name]["address"]]
+    found = []
+    for name in NAMES:
+        address = directors[name]["address"]
+        if not address:
+            found.append(f"bosh_ha_directors.{name}.address is not set")
+        elif _address(address) is None:
+            found.append(f"bosh_ha_directors.{name}.address {address} is no IP address")
     for number, name in enumerate(NAMES):
         for other in NAMES[number + 1 :]:
             address = directors[name]["address"]
-            if address and address == directors[other]["address"]:
+            place = _address(address)
+            if place is not None and place == _address(directors[other]["address"]):
                 found.append(
                     f"bosh_ha_directors.{name}.address and bosh_ha_directors.{other}.address are both {address}"
                 )
@@ -136,8 +171,10 @@ def _artifact_problem(at: str, artifact: dict[str, str]) -> Iterator[str]:
     url = artifact["url"]
     if "://" in url and not url.startswith("file://"):
         if not artifact["sha1"]:
-            yield f"{at}.url is {url}, so {at}.sha1 is needed: nothing else tells that the right file came"
-    elif url and not os.access(_path(url.removeprefix("file://")), os.R_OK):
+            # Neither the login nor the signature that a URL may have.
+            shown = re.sub("://[^/]*@", "://", url).partition("?")[0]
+            yield f"{at}.url is {shown}, so {at}.sha1 is needed: nothing else tells that the right file came"
+    elif url and not _readable(url.removeprefix("file://")):
         yield f"{at}.url: the file {url} cannot be read"
 
 
@@ -164,12 +201,13 @@ def load(path: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         # The text itself stays out of the sentence: the file may hold secrets.
-        raise ValueError(f"{getattr(error, 'problem', None) or type(error).__name__}{where}") from None
+        problem = _QUOTED.sub("(not shown)", getattr(error, "problem", None) or type(error).__name__)
+        raise ValueError(f"{problem}{where}") from None
 
 
 def _secrets(name: str, values: dict[str, Any]) -> Iterator[str]:
     at, store, ca_cert = f"bosh_ha_directors.{name}", values["vars_store"], values["ca_cert"]
-    if ca_cert and "-----BEGIN" not in ca_cert and not os.access(_path(ca_cert), os.R_OK):
+    if ca_cert and "-----BEGIN" not in ca_cert and not _readable(ca_cert):
         yield f"{at}.ca_cert is neither a PEM text nor the path of a file that can be read"
     wanted = {"client_secret": ("admin_password",), "ca_cert": ("director_ssl", "ca")}
     missing = {option: keys for option, keys in wanted.items() if not values[option]}
@@ -179,7 +217,9 @@ def _secrets(name: str, values: dict[str, Any]) -> Iterator[str]:
         try:
             data = load(store)
         except (OSError, ValueError):
-            # Told already, as a file that cannot be read.
+            data = None
+        if not isinstance(data, dict):
+            # Told already, as a file that cannot be read or holds no mapping.
             return
         for option, keys in missing.items():
             if not _deep(data, keys):
@@ -196,7 +236,11 @@ def _networks(directors: dict[str, dict[str, Any]]) -> Iterator[str]:
     """What a director refuses only at the deploy, after Micro is up: addresses that its cloud config cannot give."""
     for by, of in DEPLOYS.items():
         path = directors[by]["cloud_config"]
-        subnets = list(_subnets(load(path))) if path else []
+        try:
+            subnets = list(_subnets(load(path))) if path else []
+        except ValueError as error:
+            yield f"bosh_ha_directors.{by}.cloud_config: the file {path} is no cloud config: {error}"
+            continue
         # Ranges may be left to variables: then BOSH has the word.
         if not subnets or any(subnet["range"] is None for subnet in subnets):
             continue
@@ -207,8 +251,6 @@ def _networks(directors: dict[str, dict[str, Any]]) -> Iterator[str]:
 def _place(by: str, of: str, directors: dict[str, dict[str, Any]], subnets: list[dict[str, Any]]) -> Iterator[str]:
     at, address, path = f"bosh_ha_directors.{of}.address", directors[of]["address"], directors[by]["cloud_config"]
     place = _address(address)
-    if place is None:
-        return
     homes = [subnet for subnet in subnets if place in subnet["range"]]
     if not homes:
         ranges = ", ".join(str(subnet["range"]) for subnet in subnets)
@@ -222,7 +264,7 @@ def _own_static(by: str, directors: dict[str, dict[str, Any]], subnets: list[dic
     # Meta gets Micro's cloud config along with its data.
     for name in (by, "meta") if by == "micro" else (by,):
         place = _address(directors[name]["address"])
-        if place is not None and any(_within(place, subnet["static"]) for subnet in subnets):
+        if any(_within(place, subnet["static"]) for subnet in subnets):
             why = "its own" if name == by else "Meta's own, and Meta takes it over with Micro's data"
             yield (
                 f"bosh_ha_directors.{by}.cloud_config: a static range of {directors[by]['cloud_config']} holds "
@@ -230,19 +272,37 @@ def _own_static(by: str, directors: dict[str, dict[str, Any]], subnets: list[dic
             )
 
 
-def _subnets(config: Any) -> Iterator[dict[str, Any]]:
-    for network in (config or {}).get("networks") or []:
-        for subnet in (network or {}).get("subnets") or []:
-            try:
-                wide = ipaddress.ip_network(str(subnet.get("range")), strict=False)
-            except ValueError:
-                wide = None
+def _subnets(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each subnet, its range None where it has none or a variable holds it. Raises ValueError."""
+    for network in _rows("networks", config.get("networks")):
+        for subnet in _rows("subnets", network.get("subnets")):
+            wide, text = None, str(subnet.get("range") or _VARIABLE)
+            if _VARIABLE not in text:
+                try:
+                    wide = ipaddress.ip_network(text, strict=False)
+                except ValueError:
+                    raise ValueError(f"the range {text} is no network") from None
             yield {"range": wide, "static": subnet.get("static"), "reserved": subnet.get("reserved")}
+
+
+def _rows(key: str, given: Any) -> Iterator[dict[str, Any]]:
+    """The mappings of a list; where a variable stands for one or for all, a row of which nothing more is known."""
+    rows = [given] if _is_variable(given) else given or []
+    if not isinstance(rows, list):
+        raise ValueError(f"{key} is no list")
+    for row in rows:
+        if not isinstance(row, dict) and not _is_variable(row):
+            raise ValueError(f"an entry of {key} is no mapping")
+        yield row if isinstance(row, dict) else {"subnets": row}
+
+
+def _is_variable(given: Any) -> bool:
+    return isinstance(given, str) and given.startswith(_VARIABLE)
 
 
 def _within(place: Address, ranges: Any) -> bool:
     """Whether an address is in any of BOSH's ranges: one address, `first-last`, or CIDR."""
-    for text in [ranges] if isinstance(ranges, str) else ranges or []:
+    for text in ranges if isinstance(ranges, list) else [ranges]:
         first, _dash, last = (part.strip() for part in str(text).partition("-"))
         try:
             if last:
@@ -258,9 +318,10 @@ def _within(place: Address, ranges: Any) -> bool:
     return False
 
 
-def _address(text: str) -> Address | None:
+def _address(given: Any) -> Address | None:
     try:
-        return ipaddress.ip_address(text)
+        # A number would be taken for an address too.
+        return ipaddress.ip_address(str(given))
     except ValueError:
         return None
 
@@ -278,6 +339,11 @@ def _ssh(ssh: dict[str, Any]) -> Iterator[str]:
                 yield f"ansible_ssh_private_key_file: the file {path} is no private key"
     except OSError as error:
         yield f"ansible_ssh_private_key_file: the file {path} cannot be read: {error.strerror}"
+
+
+def _readable(path: str) -> bool:
+    path = _path(path)
+    return os.path.isfile(path) and os.access(path, os.R_OK)
 
 
 def _path(path: str) -> str:
