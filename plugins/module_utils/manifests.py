@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,6 +75,29 @@ def resurrector_enabled(manifest: dict[str, Any]) -> bool:
     )
 
 
+def dead_dns_keys(manifest: dict[str, Any]) -> list[str]:
+    """Paths of what BOSH reads no more since v280.0.22: each `dns.*` but `dns.domain_name`, and PowerDNS itself.
+
+    `dns.recursor` is not among them, as it is removed. Source: bosh jobs/director/spec.
+    """
+    found = [
+        f"{path}/dns/{_escaped(str(key))}"
+        for path, properties, _job in property_homes(manifest)
+        if isinstance(properties.get("dns"), dict)
+        for key in properties["dns"]
+        if key not in ("domain_name", "recursor")
+    ]
+    for kind in ("instance_groups", "jobs"):
+        for group in manifest.get(kind) or []:
+            for inner in ("jobs", "templates", "template"):
+                # v1 names its templates, or has a mapping with the name.
+                jobs = group.get(inner) or []
+                jobs = jobs if isinstance(jobs, list) else [jobs]
+                if any((job.get("name") if isinstance(job, dict) else job) == "powerdns" for job in jobs):
+                    found.append(f"/{kind}/name={_escaped(group['name'])}/{inner}/name=powerdns")
+    return found
+
+
 def address_mentions(data: Any, address: str, path: str = "") -> list[str]:
     """Paths of every value that names the address, as a whole word."""
     if isinstance(data, dict):
@@ -88,11 +112,8 @@ def address_mentions(data: Any, address: str, path: str = "") -> list[str]:
             named = isinstance(value, dict) and value.get("name")
             found += address_mentions(value, address, f"{path}/name={named}" if named else f"{path}/{number}")
         return found
-    if not isinstance(data, str) or address not in data:
-        return []
-    before, _address, after = data.partition(address)
-    whole = not (before[-1:].isdigit() or after[:1].isdigit())
-    return [path] if whole else []
+    whole = rf"(?<!\d){re.escape(address)}(?!\d)"
+    return [path] if isinstance(data, str) and re.search(whole, data) else []
 
 
 def _escaped(token: str) -> str:

@@ -37,6 +37,11 @@ options:
   deployment:
     description: The deployment whose VMs are asked for; all deployments' where it is not set.
     type: str
+  mentions_of:
+    description:
+      - An address that is looked for in the director's active cloud and runtime configs.
+      - Only the places are returned, as the configs themselves may hold secrets.
+    type: str
   fail_when_unreachable:
     description: Whether an unreachable director, or one that refuses the client, is a failure.
     type: bool
@@ -52,6 +57,12 @@ EXAMPLES = r"""
     ca_cert: "{{ micro_ca }}"
     gather_subset: [deployments, stemcells]
   register: micro
+
+- name: Ask Meta where its configs name Micro's address
+  bosh.ha.director_info:
+    environment: meta
+    mentions_of: 10.10.0.3
+  register: meta
 """
 
 RETURN = r"""
@@ -104,6 +115,12 @@ configs:
   type: list
   elements: dict
   sample: [{type: cloud, name: default, id: '1'}]
+mentions:
+  description: Each value of an active cloud or runtime config that names the address as a whole word, by the config's type and name and the path in it.
+  returned: when O(mentions_of) is set
+  type: list
+  elements: dict
+  sample: [{type: cloud, name: default, path: /networks/name=default/subnets/0/dns/0}]
 vms:
   description: VMs as the director sees them.
   returned: when asked for
@@ -127,10 +144,12 @@ tasks:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
-from ansible_collections.bosh.ha.plugins.module_utils.director_facts import SUBSETS, gather, identity
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import SUBSETS, configs, gather, identity
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.manifests import address_mentions
 
 
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
@@ -139,6 +158,8 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     try:
         who = identity(cli)
         facts = gather(cli, wanted, module.params["deployment"] or "")
+        if module.params["mentions_of"]:
+            facts["mentions"] = mentions(cli, module.params["mentions_of"])
     except BoshFailure as failure:
         if module.params["fail_when_unreachable"] or failure.cause not in (
             "unreachable",
@@ -156,6 +177,28 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     return {"changed": False, "reachable": True, "logged_in": True, "reason": "", "cause": "", "director": who} | facts
 
 
+def mentions(cli: BoshCli, address: str) -> list[dict[str, str]]:
+    """Where the active configs that a deployment is made with name the address."""
+    found = []
+    for config in configs(cli):
+        if config["type"] in ("cloud", "runtime"):
+            shown = cli.run("config", f"--type={config['type']}", f"--name={config['name']}")
+            content = as_data(shown.first_row("config").get("content", ""))
+            found += [
+                {"type": config["type"], "name": config["name"], "path": path}
+                for path in address_mentions(content, address)
+            ]
+    return found
+
+
+def as_data(text: str) -> Any:
+    """A config as data, or the text itself, whose only path is the empty one, where BOSH's YAML is another than ours."""
+    try:
+        return yaml_load(text)
+    except Exception:  # the parser's own classes are there only where PyYAML is
+        return text
+
+
 def main() -> None:
     run_director_module(
         {
@@ -166,6 +209,7 @@ def main() -> None:
                 "choices": ["all", "info", *SUBSETS],
             },
             "deployment": {"type": "str"},
+            "mentions_of": {"type": "str"},
             "fail_when_unreachable": {"type": "bool", "default": True},
         },
         ask,

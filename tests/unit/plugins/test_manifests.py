@@ -109,3 +109,25 @@ def test_a_manifest_without_health_monitor_is_refused_by_name():
 def test_the_address_is_found_as_a_whole_word():
     data = {"a": [{"name": "n", "dns": ["10.10.0.3", "10.10.0.31"]}], "url": "nats://10.10.0.3:4222", "b": "110.10.0.3"}
     assert manifests.address_mentions(data, "10.10.0.3") == ["/a/name=n/dns/0", "/url"]
+
+
+def test_an_address_after_a_longer_one_is_found():
+    assert manifests.address_mentions({"dns": "10.10.0.31,10.10.0.3"}, "10.10.0.3") == ["/dns"]
+
+
+def test_what_bosh_reads_no_more_is_told():
+    dns = {"recursor": "10.10.0.3", "domain_name": "bosh", "address": "10.10.0.4", "db": {"user": "p"}}
+    director = {"name": "director", "properties": {"dns": dns}}
+    v2 = {"instance_groups": [{"name": "a/b", "jobs": [{"name": "powerdns"}, director]}]}
+    home = "/instance_groups/name=a~1b/jobs/name="
+    assert manifests.dead_dns_keys(v2) == [
+        f"{home}director/properties/dns/address",
+        f"{home}director/properties/dns/db",
+        f"{home}powerdns",
+    ]
+    v1 = {"properties": {"dns": dns}, "jobs": [{"name": "b", "templates": [{"name": "powerdns"}]}]}
+    assert manifests.dead_dns_keys(v1)[1:] == ["/properties/dns/db", "/jobs/name=b/templates/name=powerdns"]
+    assert manifests.dead_dns_keys({"jobs": [{"name": "b", "template": ["nats", "powerdns"]}]})
+    assert manifests.dead_dns_keys({"jobs": [{"name": "b", "template": "powerdns"}]})
+    kept = {"properties": {"dns": {"domain_name": "bosh"}}, "jobs": [{"name": "b", "template": "nats"}]}
+    assert manifests.dead_dns_keys(kept) == []
