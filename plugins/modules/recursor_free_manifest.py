@@ -13,7 +13,8 @@ short_description: Remove dns.recursor from a director's manifest in place
 version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
-  - Cuts the lines of every C(dns.recursor), global and per job, out of the operator's own manifest. Comments, order, quoting and every other line stay as they are.
+  - Cuts the lines of every C(dns.recursor), global and per job, out of the operator's own manifest.
+    Comments, order, quoting and every other line stay as they are.
   - A C(dns) that had nothing else is left as C(dns) with an empty mapping, as an ops file leaves it.
   - The manifest before and after is compared as data, and the file is left alone unless it differs by C(dns.recursor) only.
     What cannot be cut out by whole lines, such as a mapping in flow style or a recursor that comes by an alias, is refused; an ops file removes that too.
