@@ -1,0 +1,172 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A role's argument spec, its defaults, its README and the names in it say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROLES = Path(__file__).parents[2] / "roles"
+NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
+#: Facts that a role documents as its result.
+RESULTS = {"find_phase_found", "find_phase_seen", "find_proofs_found"}
+#: Variables of the collection; a name such as bosh_ha_staging or bosh_ha_sync is a directory's or a key's.
+SHARED = re.compile(r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir)\b")
+ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.+) \|$")
+INCLUDES = {"ansible.builtin.include_role", "ansible.builtin.import_role"}
+
+per_role = pytest.mark.parametrize("role", NAMES)
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def spec(role: str) -> dict[str, Any]:
+    return load(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"]
+
+
+def options(role: str) -> dict[str, dict[str, Any]]:
+    """The options of all entry points."""
+    return {name: option for entry in spec(role).values() for name, option in entry.get("options", {}).items()}
+
+
+def defaults(role: str) -> dict[str, Any]:
+    return load(ROLES / role / "defaults" / "main.yml") or {}
+
+
+def is_expression(value: Any) -> bool:
+    return isinstance(value, str) and "{{" in value
+
+
+def files(role: str) -> list[Path]:
+    return sorted(path for kind in ("tasks", "handlers") for path in (ROLES / role / kind).rglob("*.yml"))
+
+
+def tasks(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each task and block, those in blocks too."""
+    for node in nodes:
+        yield node
+        for part in ("block", "rescue", "always"):
+            yield from tasks(node.get(part) or [])
+
+
+def made(task: dict[str, Any]) -> Iterator[str]:
+    """Names that a task gives to variables of its own role."""
+    if "register" in task:
+        yield task["register"]
+    loop_control = task.get("loop_control", {})
+    yield from (loop_control[key] for key in ("loop_var", "index_var") if key in loop_control)
+    yield from (name for name in task.get("ansible.builtin.set_fact", {}) if name != "cacheable")
+    if not INCLUDES & set(task):
+        yield from task.get("vars", {})
+
+
+def shown(role: str, name: str) -> str:
+    """How the README's table has an option's default."""
+    option, default = options(role)[name], defaults(role).get(name)
+    if is_expression(default):
+        return f"from `{SHARED.findall(default)[0]}`"
+    if option.get("required"):
+        return "needed"
+    if "default" not in option:
+        return "none"
+    value = option["default"]
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+@per_role
+def test_the_files_of_a_role_are_there(role: str) -> None:
+    for name in ("README.md", "meta/main.yml", "meta/argument_specs.yml", "tasks/main.yml"):
+        assert (ROLES / role / name).is_file(), f"roles/{role} has no {name}"
+
+
+@per_role
+def test_every_entry_point_and_option_is_described(role: str) -> None:
+    assert "main" in spec(role)
+    for point, entry in spec(role).items():
+        assert (ROLES / role / "tasks" / f"{point}.yml").is_file(), f"there is no entry point {point}"
+        assert entry.get("short_description") and entry.get("description"), f"{point} is not described"
+    for name, option in options(role).items():
+        assert option.get("description") and option.get("type"), f"{name} is not described"
+
+
+@per_role
+def test_entry_points_agree_on_an_option_that_they_share(role: str) -> None:
+    for entry in spec(role).values():
+        for name, option in entry.get("options", {}).items():
+            assert option == options(role)[name], name
+
+
+@per_role
+def test_defaults_are_those_of_the_spec(role: str) -> None:
+    given, specified = defaults(role), options(role)
+    assert set(given) <= set(specified), "defaults without an option"
+    told = {name: option["default"] for name, option in specified.items() if "default" in option}
+    # Several entry points share one defaults/main.yml; an empty list or mapping is a default, too.
+    assert {name: value for name, value in given.items() if not is_expression(value)} == told
+
+
+@per_role
+def test_a_needed_option_has_no_default(role: str) -> None:
+    for name, option in options(role).items():
+        assert not (option.get("required") and ("default" in option or name in defaults(role))), name
+
+
+@per_role
+def test_public_names_are_the_collections_or_the_roles(role: str) -> None:
+    for name in {*options(role), *defaults(role)}:
+        assert name.startswith(("bosh_ha_", f"{role}_")), name
+
+
+@per_role
+def test_private_names_are_the_roles(role: str) -> None:
+    names = set(load(ROLES / role / "vars" / "main.yml") or {})
+    for path in files(role):
+        names |= {name for task in tasks(load(path)) for name in made(task)}
+    assert not {name for name in names - RESULTS if not name.startswith(f"_{role}_")}
+
+
+@per_role
+def test_the_spec_has_what_the_role_uses_and_nothing_else(role: str) -> None:
+    sources = [*files(role), *sorted((ROLES / role / "vars").glob("*.yml")), ROLES / role / "defaults" / "main.yml"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources if path.exists())
+    assert set(SHARED.findall(text)) == {name for name in options(role) if name.startswith("bosh_ha_")}
+    own = set(re.findall(rf"(?<![\w./-]){role}_\w+", text)) - RESULTS
+    assert own == {name for name in options(role) if not name.startswith("bosh_ha_")}
+
+
+@per_role
+def test_the_readme_has_the_options_and_their_defaults(role: str) -> None:
+    readme = (ROLES / role / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith(f"# bosh.ha.{role}\n")
+    assert "\n## Variables\n" in readme
+    section = readme.partition("\n## Variables\n")[2].partition("\n## ")[0]
+    rows = [ROW.match(line) for line in section.splitlines() if line.startswith("| `")]
+    assert all(rows), "a row that is none"
+    assert len(rows) == len({row[1] for row in rows if row}), "a variable twice"
+    assert {row[1]: row[2] for row in rows if row} == {name: shown(role, name) for name in options(role)}
+
+
+@per_role
+def test_the_readme_names_the_results(role: str) -> None:
+    readme = (ROLES / role / "README.md").read_text(encoding="utf-8")
+    for name in RESULTS:
+        if name.startswith(f"{role}_"):
+            assert f"`{name}`" in readme.partition("\n## Results\n")[2]
+
+
+@per_role
+def test_the_readme_names_every_entry_point(role: str) -> None:
+    readme = (ROLES / role / "README.md").read_text(encoding="utf-8")
+    for point in set(spec(role)) - {"main"}:
+        assert f"tasks_from: {point}" in readme
