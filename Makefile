@@ -55,12 +55,13 @@ $(VENV)-lab/.test: lab/requirements.txt
 lab-units: $(VENV)-lab/.test ## the lab's own tests, with its `bosh` against recorded outputs of the real one
 	cd lab && PYTHONPATH=. timeout 600 $(VENV)-lab/bin/python -m pytest -q -p no:cacheprovider tests
 
-lint: venv ## ruff, mypy, ansible-lint (production profile), the changelog
+lint: venv ## ruff, mypy, ansible-lint (production profile), the changelog, the documentation
 	ruff check .
 	ruff format --check .
 	mypy plugins/module_utils
 	timeout 300 ansible-lint
 	antsibull-changelog lint
+	antsibull-docs lint-collection-docs --plugin-docs .
 
 units: venv ## unit tests
 	timeout 600 python -m pytest tests/unit
