@@ -41,7 +41,10 @@ def read_state(path: str) -> dict[str, Any]:
         ("disks", ("id", "cid")),
         ("releases", ("id", "name", "version")),
     ):
-        for number, record in enumerate(state.get(records) or []):
+        listed = state.get(records)
+        if listed is not None and not isinstance(listed, list):
+            raise DamagedState(f"the state file {path} is damaged: {records} is no list")
+        for number, record in enumerate(listed or []):
             missing = [key for key in keys if not (isinstance(record, dict) and record.get(key))]
             if missing:
                 raise DamagedState(f"the state file {path} is damaged: {records}[{number}] has no {', '.join(missing)}")
