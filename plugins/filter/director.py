@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.bosh.ha.plugins.module_utils import manifests, pair_phase, pair_summary, proofs
+from ansible_collections.bosh.ha.plugins.module_utils import inputs, manifests, pair_phase, pair_summary, proofs
 
 
 def director_args(directors: dict[str, Any], name: str, cli: dict[str, str] | None = None) -> dict[str, str]:
@@ -39,15 +37,35 @@ def _stored(director: dict[str, Any], name: str, option: str, *keys: str) -> str
     path = director.get("vars_store") or ""
     if not path:
         raise AnsibleFilterError(f"bosh_ha_directors.{name} has neither {option} nor vars_store")
+    told = f"bosh_ha_directors.{name}.{option} is not set, and the vars store {path}"
+    # Neither the parser's words nor the decoder's are told, not even as the cause: they may quote a secret.
     try:
-        with open(os.path.expanduser(path), encoding="utf-8") as stream:
-            found: Any = yaml.safe_load(stream)
-        for key in keys:
-            found = found[key]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        told = f"bosh_ha_directors.{name}.{option} is not set, and the vars store {path} has no {'.'.join(keys)}"
-        raise AnsibleFilterError(f"{told}: {type(error).__name__}") from error
+        found = inputs.load(path)
+    except OSError as error:
+        raise AnsibleFilterError(f"{told} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise AnsibleFilterError(f"{told} is no YAML in UTF-8") from None
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    if found in (None, "") or isinstance(found, (dict, list, bool)):
+        raise AnsibleFilterError(f"{told} has no {'.'.join(keys)}")
     return str(found)
+
+
+def next_step(phase: str) -> str:
+    """What comes after a phase, in words."""
+    return pair_phase.NEXT[_known(phase)]
+
+
+def phase_before(phase: str, other: str) -> bool:
+    """Whether a phase comes before another in the procedure."""
+    return pair_phase.PHASES.index(_known(phase)) < pair_phase.PHASES.index(_known(other))
+
+
+def _known(phase: str) -> str:
+    if phase not in pair_phase.PHASES:
+        raise AnsibleFilterError(f"there is no phase {phase!r}; the phases are {', '.join(pair_phase.PHASES)}")
+    return phase
 
 
 class FilterModule:
@@ -65,6 +83,6 @@ class FilterModule:
             "adopted": proofs.adopted,
             "resurrections": proofs.resurrections,
             "pair_phase": pair_phase.pair_phase,
-            "next_step": pair_phase.NEXT.__getitem__,
-            "phase_before": lambda phase, other: pair_phase.PHASES.index(phase) < pair_phase.PHASES.index(other),
+            "next_step": next_step,
+            "phase_before": phase_before,
         }
