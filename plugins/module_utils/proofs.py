@@ -12,7 +12,8 @@ from typing import Any
 def adopted(tasks: list[dict[str, Any]], deployment: str) -> int:
     """When a director last recreated a lost VM of this deployment by cloud check, in seconds since 1970; 0 for never.
 
-    `tasks` are those of `task_info`. Meta inherits Micro's history: what came before the adoption is no proof of the pair.
+    `tasks` are those of `task_info`. Meta inherits Micro's history: what came before the adoption proves nothing
+    of the pair.
     """
     return max(
         (
@@ -30,9 +31,9 @@ def adopted(tasks: list[dict[str, Any]], deployment: str) -> int:
 def resurrections(tasks: list[dict[str, Any]], scans: list[dict[str, Any]], since: int) -> list[dict[str, Any]]:
     """Each `scan and fix` of the health monitor after `since` that recreated a VM, newest first, with its times.
 
-    `scans` are those tasks with their events; among `tasks` are the `delete vm CID` tasks, which belong to no deployment
-    (bosh-director api/controllers/vms_controller.rb). A VM that was lost in another way has no such task: then
-    `detected` and `back`, in seconds after the loss, are None.
+    `scans` are those tasks with their events; among `tasks` are the `delete vm CID` tasks, which belong to no
+    deployment (bosh-director api/controllers/vms_controller.rb). A VM that was lost in another way has no such task:
+    then `detected` and `back`, in seconds after the loss, are None.
     """
     found = []
     for scan in scans:
@@ -42,7 +43,9 @@ def resurrections(tasks: list[dict[str, Any]], scans: list[dict[str, Any]], sinc
             (
                 task["started_epoch"]
                 for task in tasks
-                if task["description"].startswith("delete vm ") and since < task["started_epoch"] <= scan["started_epoch"]
+                # A task that is still queued has no beginning.
+                if task["description"].startswith("delete vm ")
+                and since < (task["started_epoch"] or 0) <= scan["started_epoch"]
             ),
             default=None,
         )

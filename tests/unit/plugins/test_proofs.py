@@ -1,0 +1,148 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a recorded history proves: Primary was adopted in task 43, lost, and resurrected in task 79."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import parse_output
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import task
+from ansible_collections.bosh.ha.plugins.module_utils.proofs import adopted, resurrections
+from ansible_collections.bosh.ha.plugins.module_utils.task_events import parse_events, recreated_vms, stage_seconds
+
+from ..conftest import recorded
+
+ADOPTED = 1795222769
+BEGAN = 1795223518
+ENDED = 1795223623
+FOUND = {
+    "task": 79,
+    "at": "Sat Nov 21 01:11:58 UTC 2026",
+    "detected": None,
+    "back": None,
+    "seconds": {"Scanning 1 VMs": 10, "Applying problem resolutions": 95},
+}
+
+
+@pytest.fixture
+def tasks():
+    """Meta's tasks while task 79 ran, as task_info tells them."""
+    return [task(row) for row in parse_output(recorded("resurrect_bosh-primary_tasks")[1]).rows("tasks")]
+
+
+@pytest.fixture
+def running(tasks):
+    """Task 79 with its events, as it was listed: it had not ended yet."""
+    events = parse_events("".join(parse_output(recorded("resurrect_bosh-primary_task_event")[1]).blocks))
+    (row,) = (row for row in tasks if row["id"] == 79)
+    return row | {"recreated": recreated_vms(events), "seconds": stage_seconds(events)}
+
+
+@pytest.fixture
+def scan(running):
+    """Task 79 after its end, which its last event tells."""
+    return running | {"state": "done", "finished_epoch": ENDED}
+
+
+def deletion(started, **other):
+    """A `delete vm` as the director lists it: of no deployment."""
+    row = {"id": 70, "state": "done", "user": "admin", "deployment": "", "description": "delete vm vm-9b3ace79"}
+    return row | {"started_epoch": started, "finished_epoch": started and started + 1} | other
+
+
+# adopted
+
+
+def test_the_newest_cloud_check_of_a_person_is_the_adoption(tasks):
+    assert [row["id"] for row in tasks if row["description"] == "apply resolutions"] == [43, 39]
+    assert adopted(tasks, "bosh-primary") == ADOPTED
+    assert adopted(list(reversed(tasks)), "bosh-primary") == ADOPTED
+
+
+def test_who_adopted_nobody(tasks):
+    assert adopted(tasks, "bosh-meta") == 0
+    assert adopted([], "bosh-primary") == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"user": "hm"},
+        {"state": "error"},
+        {"state": "processing", "finished_epoch": None},
+        {"deployment": "bosh-meta"},
+        {"description": "scan cloud"},
+    ],
+)
+def test_what_is_no_adoption(tasks, other):
+    (row,) = (row for row in tasks if row["id"] == 43)
+    assert adopted([row | other | {"id": 99}], "bosh-primary") == 0
+    later = {"finished_epoch": ADOPTED + 60} | other
+    assert adopted([row | later | {"id": 99}, *tasks], "bosh-primary") == ADOPTED
+
+
+# resurrections
+
+
+def test_the_recorded_resurrection_is_found(tasks, scan):
+    assert resurrections(tasks, [scan], adopted(tasks, "bosh-primary")) == [FOUND]
+
+
+def test_a_resurrection_that_goes_on_proves_nothing_yet(tasks, running):
+    assert (running["state"], running["finished_epoch"]) == ("processing", None)
+    assert resurrections(tasks, [running], ADOPTED) == []
+
+
+@pytest.mark.parametrize("other", [{"state": "error"}, {"state": "timeout"}, {"recreated": []}])
+def test_a_scan_that_brought_nobody_back_proves_nothing(tasks, scan, other):
+    assert resurrections(tasks, [scan | other], ADOPTED) == []
+
+
+@pytest.mark.parametrize(("since", "found"), [(BEGAN - 1, [FOUND]), (BEGAN, []), (ENDED, [])])
+def test_what_was_inherited_is_no_proof(tasks, scan, since, found):
+    assert resurrections(tasks, [scan], since) == found
+
+
+def test_the_times_count_from_the_loss(tasks, scan):
+    (found,) = resurrections([deletion(BEGAN - 30), *tasks], [scan], ADOPTED)
+    assert (found["detected"], found["back"]) == (30, 135)
+
+
+@pytest.mark.parametrize(
+    ("started", "detected"),
+    [
+        ([BEGAN - 30, BEGAN - 400], 30),
+        ([BEGAN - 400, BEGAN - 30], 30),
+        ([BEGAN], 0),
+        # Of the next loss, and of one before the adoption.
+        ([BEGAN + 1, BEGAN - 30], 30),
+        ([BEGAN + 1], None),
+        ([ADOPTED], None),
+        # One that is queued has no beginning yet.
+        ([None, BEGAN - 30], 30),
+        ([None], None),
+    ],
+)
+def test_the_loss_is_the_newest_before_the_scan(tasks, scan, started, detected):
+    (found,) = resurrections([*map(deletion, started), *tasks], [scan], ADOPTED)
+    assert found["detected"] == detected
+    assert found["back"] == (None if detected is None else detected + ENDED - BEGAN)
+
+
+def test_only_the_deletion_of_a_vm_is_a_loss(tasks, scan):
+    other = deletion(BEGAN - 30, description="delete deployment bosh-primary", deployment="bosh-primary")
+    assert resurrections([other, *tasks], [scan], ADOPTED) == [FOUND]
+
+
+def test_each_has_its_own_loss_and_the_newest_is_first(tasks, scan):
+    again = scan | {"id": 120, "started_epoch": BEGAN + 1000, "finished_epoch": ENDED + 1000}
+    losses = [deletion(BEGAN + 980), deletion(BEGAN - 30)]
+    found = resurrections([*losses, *tasks], [again, scan], ADOPTED)
+    assert [(one["task"], one["detected"]) for one in found] == [(120, 20), (79, 30)]
+
+
+def test_without_a_scan_nothing_is_proved(tasks):
+    assert resurrections(tasks, [], 0) == []
+    assert resurrections([], [], 0) == []
