@@ -13,9 +13,11 @@ from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NEXT
 
 def step_seconds(began: list[dict[str, Any]], now: float) -> list[str]:
     """A line for each step with the seconds that it took; `began` has each step's name and when it began."""
+    if not began:
+        return []
     ends = [step["at"] for step in began[1:]] + [now]
     lines = [f"{end - step['at']:4.0f} s  {step['step']}" for step, end in zip(began, ends, strict=True)]
-    return [*lines, f"{now - began[0]['at']:4.0f} s  in all"] if began else []
+    return [*lines, f"{now - began[0]['at']:4.0f} s  in all"]
 
 
 def pair_summary(
