@@ -440,6 +440,61 @@ def test_a_part_of_a_manifest_keeps_its_lines(run_module, manifest, said, printe
     assert replay.calls[1][-1] == "--path=/ca"
 
 
+# deployed_manifest
+
+DNS = {"recursor": "10.10.0.3", "domain_name": "bosh"}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "recursors", "resurrects"),
+    [
+        # v1: global properties.
+        ({"properties": {"dns": DNS, "hm": {"resurrector_enabled": True}}}, ["/properties/dns/recursor"], True),
+        # v2: each job has its own.
+        (
+            {
+                "instance_groups": [
+                    {
+                        "name": "bosh",
+                        "properties": {"dns": DNS},
+                        "jobs": [
+                            {"name": "director", "properties": {"dns": DNS}},
+                            {"name": "powerdns", "properties": {"dns": DNS}},
+                            {"name": "health_monitor", "properties": {"hm": {"resurrector_enabled": False}}},
+                        ],
+                    }
+                ]
+            },
+            [
+                "/instance_groups/name=bosh/properties/dns/recursor",
+                "/instance_groups/name=bosh/jobs/name=director/properties/dns/recursor",
+                "/instance_groups/name=bosh/jobs/name=powerdns/properties/dns/recursor",
+            ],
+            False,
+        ),
+        # An empty one is one, too: BOSH would take it for what the manifest wants.
+        ({"properties": {"dns": {"recursor": None}}}, ["/properties/dns/recursor"], False),
+        ({"properties": {"dns": {"domain_name": "bosh"}, "hm": {"resurrector_enabled": True}}}, [], True),
+        ({"features": {"use_dns_addresses": True}}, [], False),
+    ],
+)
+def test_a_deployed_manifest_and_what_is_looked_for_in_it(run_module, said, manifest, recursors, resurrects):
+    deployed = {"name": "bosh-primary"} | manifest
+    for check in (False, True):
+        answers = {"/deployments/bosh-primary": said(json.dumps({"manifest": json.dumps(deployed)}))}
+        result, replay = run_module("deployed_manifest", PRIMARY, answers, check=check)
+        assert (result["changed"], result["content"]) == (False, deployed)
+        assert (result["dns_recursors"], result["resurrector_enabled"]) == (recursors, resurrects)
+        assert verbs(replay) == ["curl /deployments/bosh-primary"]
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_a_deployment_that_never_succeeded_has_an_empty_manifest(run_module, said, text):
+    answers = {"/deployments/bosh-primary": said(json.dumps({"manifest": text}))}
+    result, _replay = run_module("deployed_manifest", PRIMARY, answers)
+    assert (result["content"], result["dns_recursors"], result["resurrector_enabled"]) == ({}, [], False)
+
+
 # what all share
 
 
