@@ -161,9 +161,9 @@ def down(_options: argparse.Namespace) -> None:
 
 
 def reset(options: argparse.Namespace) -> None:
-    """Back to the state after `up`: no VM, no disk, a fresh workspace."""
+    """Back to the state after `up`: no VM, no disk, a fresh workspace, with nothing left of what was put beside it."""
     reset_vms()
-    for directory in (paths.DISKS, paths.VMS, paths.WORKSPACE):
+    for directory in (paths.DISKS, paths.VMS, paths.WORKSPACE.parent):
         shutil.rmtree(directory, ignore_errors=True)
     paths.FAULTS.unlink(missing_ok=True)
     up(options)
