@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from boshlab import cpi, image, paths, workspace
-from boshlab.podman import Podman
+from boshlab.podman import Podman, PodmanError
 
 CONTAINERS_CONF = """[containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -283,7 +283,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         options.deed(options)
-    except LabError as error:
+    except (LabError, PodmanError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     return 0

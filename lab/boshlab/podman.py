@@ -31,7 +31,10 @@ class Podman:
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """One call; the answer as data, or None where Podman sends none."""
-        response = self._client.request(method, f"{API}{path}", **options)
+        try:
+            response = self._client.request(method, f"{API}{path}", **options)
+        except httpx.ConnectError as error:
+            raise PodmanError(0, "Podman's API does not answer; `lab up` starts it") from error
         if response.status_code >= 400:
             try:
                 words = response.json().get("message") or response.text

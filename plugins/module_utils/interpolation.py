@@ -20,16 +20,24 @@ def interpolated_text(cli: BoshCli, params: dict[str, Any], scratch: str) -> str
     The vars store is used by way of a copy in `scratch` (a directory for the owner only), as the CLI writes
     the variables into it that it generates. Raises BoshFailure, and ValueError for a file that is not there.
     """
-    store = os.path.expanduser(params.get("vars_store") or "")
-    copy = ""
-    if store:
-        copy = os.path.join(scratch, "bosh_ha_vars_store.yml")
-        if os.path.exists(store):
-            shutil.copyfile(store, copy)
-            os.chmod(copy, 0o600)
     path = params.get("path")
-    words = manifest_words(params | {"vars_store": copy}, scratch)
+    words = manifest_words(with_spare_store(params, scratch), scratch)
     return "".join(cli.run("interpolate", *words, *([f"--path={path}"] if path else [])).blocks)
+
+
+def with_spare_store(params: dict[str, Any], scratch: str) -> dict[str, Any]:
+    """The same parameters with a copy of the vars store, in a directory for the owner only.
+
+    The CLI writes the variables that it generates into the vars store, for a dry run too.
+    """
+    store = os.path.expanduser(params.get("vars_store") or "")
+    if not store:
+        return params
+    copy = os.path.join(scratch, "bosh_ha_vars_store.yml")
+    if os.path.exists(store):
+        shutil.copyfile(store, copy)
+        os.chmod(copy, 0o600)
+    return params | {"vars_store": copy}
 
 
 def manifest_sha(cli: BoshCli, params: dict[str, Any], scratch: str) -> str:

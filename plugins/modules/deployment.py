@@ -19,8 +19,9 @@ description:
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest]
 attributes:
   check_mode:
-    description: A dry run.
-    support: full
+    description: A dry run, with a copy of the vars store.
+    details: The director notes the dry run as a task, and for a new deployment its name. A release that the manifest gives by URL is uploaded.
+    support: partial
   diff_mode:
     description: BOSH's own diff, values redacted.
     support: full
@@ -99,13 +100,15 @@ from ansible_collections.bosh.ha.plugins.module_utils.director_module import (
     run_director_module,
     tasks_of,
 )
+from ansible_collections.bosh.ha.plugins.module_utils.interpolation import with_spare_store
 
 
 def deploy(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     name = module.params["deployment"]
     if module.params["state"] == "absent":
         return delete(module, cli, name)
-    words = ["deploy", *manifest_words(module.params, module.tmpdir)]
+    params = with_spare_store(module.params, module.tmpdir) if module.check_mode else module.params
+    words = ["deploy", *manifest_words(params, module.tmpdir)]
     if module.params["recreate"]:
         words.append("--recreate")
     if module.check_mode:

@@ -78,6 +78,7 @@ state_copy:
   sample: /root/.bosh_ha/state/micro_bosh-state.json.20261121T003341.000000Z
 """
 
+import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -112,9 +113,10 @@ def main() -> None:
     copy = keep_copy(path, module.params["backup_dir"] or os.path.join(os.path.dirname(path), "state-copies"))
     fresh = os.path.join(module.tmpdir, "state.json")
     with open(fresh, "w", encoding="utf-8") as stream:
-        # As the CLI writes it: config/file_system_deployment_state_service.go.
-        stream.write(module.jsonify(after))
-    module.atomic_move(fresh, path)
+        # In the CLI's own form: bosh-cli config/file_system_deployment_state_service.go.
+        json.dump(after, stream, indent=4)
+    # Through a link, so that the file itself is the one that changes.
+    module.atomic_move(fresh, os.path.realpath(path))
     module.exit_json(changed=True, state_copy=copy, **cids(after))
 
 
