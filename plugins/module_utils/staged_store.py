@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 STAGING = "bosh_ha_staging"
 KEPT = "bosh_ha_kept"
@@ -92,6 +92,39 @@ def discard_kept(store: str) -> bool:
         raise SwapRefused(f"the swap in {store} is not finished: finish it or put the own store back first")
     shutil.rmtree(os.path.join(store, KEPT))
     return True
+
+
+def rehearse(deed: Callable[[str], bool], store: str, scratch: str) -> tuple[bool, str]:
+    """What a deed would return, and the phase after it, found by doing it to stand-ins in the empty directory `scratch`.
+
+    Raises what the deed would raise, SwapRefused or OSError, in the words of `store`.
+    """
+    try:
+        for name in os.listdir(store):
+            _stand_in(
+                os.path.join(store, name), os.path.join(scratch, name), deep=name in (STAGING, KEPT, KEPT_PARTIAL)
+            )
+        changed = deed(scratch)
+    except SwapRefused as error:
+        raise SwapRefused(str(error).replace(scratch, store)) from None
+    except OSError as error:
+        raise OSError(str(error).replace(scratch, store)) from None
+    if changed and not os.access(store, os.W_OK):
+        raise PermissionError(f"{store} may not be written")
+    return changed, phase(scratch)
+
+
+def _stand_in(original: str, copy: str, deep: bool = False) -> None:
+    if os.path.islink(original) or not os.path.isdir(original):
+        open(copy, "x", encoding="utf-8").close()
+        return
+    os.mkdir(copy)
+    with os.scandir(original) as entries:
+        for entry in entries:
+            _stand_in(entry.path, os.path.join(copy, entry.name))
+            # Of a directory that is moved whole it only counts whether it is empty, for a rename over it.
+            if not deep:
+                break
 
 
 def _own(store: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ description:
   - It may be interrupted anywhere, as the directories themselves tell how far it came, and the next call goes on from there.
 attributes:
   check_mode:
-    description: Says whether something would change, without changing it.
+    description: Does the deed to stand-ins of the store's entries, so result, phase and refusal are those of the deed.
     support: full
   diff_mode:
     description: Nothing is compared line by line.
@@ -49,20 +49,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 phase:
-  description: V(none), V(staged), V(swapping) or V(swapped), after the call.
+  description: V(none), V(staged), V(swapping) or V(swapped), after the call; in check mode, after the call that it foretells.
   returned: always
   type: str
   sample: swapped
 """
 
 import os
+import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import staged_store
 
 DEEDS = {"swapped": staged_store.swap_in, "restored": staged_store.put_back, "committed": staged_store.discard_kept}
-#: Phases in which a deed has something to do.
-PENDING = {"swapped": ("staged", "swapping"), "restored": ("swapping", "swapped"), "committed": ("swapping", "swapped")}
 
 
 def main() -> None:
@@ -76,14 +75,17 @@ def main() -> None:
     store, state = module.params["store"], module.params["state"]
     if not os.path.isdir(store):
         module.fail_json(msg=f"there is no directory {store} on this host")
-    now = staged_store.phase(store)
-    if not state or module.check_mode:
-        module.exit_json(changed=now in PENDING.get(state, ()), phase=now)
+    if not state:
+        module.exit_json(changed=False, phase=staged_store.phase(store))
     try:
-        changed = DEEDS[state](store)
+        if module.check_mode:
+            changed, phase = staged_store.rehearse(DEEDS[state], store, tempfile.mkdtemp(dir=module.tmpdir))
+        else:
+            changed = DEEDS[state](store)
+            phase = staged_store.phase(store)
     except (ValueError, OSError) as error:
         module.fail_json(msg=f"{store}: {error}", phase=staged_store.phase(store))
-    module.exit_json(changed=changed, phase=staged_store.phase(store))
+    module.exit_json(changed=changed, phase=phase)
 
 
 if __name__ == "__main__":

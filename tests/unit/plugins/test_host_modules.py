@@ -15,7 +15,7 @@ import sys
 
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils import host_evidence, monit_status
-from ansible_collections.bosh.ha.plugins.module_utils.staged_store import KEPT, STAGING
+from ansible_collections.bosh.ha.plugins.module_utils.staged_store import KEPT, KEPT_PARTIAL, STAGING
 
 from ..conftest import Failed
 
@@ -167,7 +167,7 @@ def test_the_swap_s_phases(run_module, tmp_path):
         "invocation": 0,
     }
     result, _replay = run_module("store_swap", args | {"state": "swapped"}, check=True)
-    assert (result["changed"], result["phase"], (tmp_path / KEPT).exists()) == (True, "staged", False)
+    assert (result["changed"], result["phase"], (tmp_path / KEPT).exists()) == (True, "swapped", False)
     result, _replay = run_module("store_swap", args | {"state": "swapped"})
     assert (result["changed"], result["phase"]) == (True, "swapped")
     result, _replay = run_module("store_swap", args | {"state": "swapped"})
@@ -178,6 +178,53 @@ def test_the_swap_s_phases(run_module, tmp_path):
         run_module("store_swap", args | {"state": "swapped"})
     with pytest.raises(Failed, match="there is no directory"):
         run_module("store_swap", {"store": str(tmp_path / "nowhere")})
+
+
+def outcome(run_module, args, check):
+    try:
+        result = run_module("store_swap", args, check=check)[0]
+    except Failed as failed:
+        return "failed", failed.result["msg"]
+    return result["changed"], result["phase"]
+
+
+def listing(store):
+    return sorted(str(path.relative_to(store)) for path in store.rglob("*"))
+
+
+@pytest.mark.parametrize("state", ["swapped", "restored", "committed"])
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        ["postgres-15/"],
+        ["postgres-15/", f"{STAGING}/"],
+        ["postgres-15/", f"{STAGING}/postgres-15/"],
+        ["postgres-15/", f"{STAGING}/blobstore/", f"{KEPT_PARTIAL}/blobstore/"],
+        [f"{STAGING}/blobstore/", f"{STAGING}/a-file", f"{KEPT_PARTIAL}/blobstore/"],
+        [f"{STAGING}/", f"{KEPT_PARTIAL}/blobstore/"],
+        ["blobstore/", f"{STAGING}/postgres-15/", f"{KEPT}/postgres-15/"],
+        ["blobstore/", f"{KEPT}/blobstore/"],
+        ["blobstore/", f"{KEPT_PARTIAL}/director/"],
+        ["blobstore/", f"{KEPT}/a-file", f"{KEPT_PARTIAL}/blobstore/"],
+        # Somebody put it there: a full directory is in the way of a rename, an empty one is not.
+        ["blobstore/full", f"{STAGING}/blobstore/full", f"{KEPT}/blobstore/full"],
+        ["blobstore/", f"{STAGING}/blobstore/full", f"{KEPT}/blobstore/full"],
+        ["blobstore", f"{STAGING}/blobstore/full", f"{KEPT}/blobstore/full"],
+    ],
+)
+def test_check_mode_foretells_what_the_deed_does(run_module, tmp_path, found, state):
+    store = tmp_path / "store"
+    store.mkdir()
+    for name in found:
+        path = store / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.touch()
+    before, args = listing(store), {"store": str(store), "state": state}
+    foretold = outcome(run_module, args, check=True)
+    assert listing(store) == before
+    assert outcome(run_module, args, check=False) == foretold
 
 
 # host_key
