@@ -6,14 +6,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import DamagedState, read_state
+
+try:
+    import netaddr
+except ImportError:  # the control node has it; told in a sentence like every other problem
+    netaddr = None
 
 NAMES = ("micro", "primary", "meta")
 #: Who uploads its cloud config and deploys with it: Micro first, and Meta after it took Micro's data over.
@@ -40,7 +45,7 @@ _VARIABLE = "(("
 # What a YAML parser quotes is from the file, but for the marks of its own that it missed or stumbled on.
 _QUOTED = re.compile(r"""(?<!\S)(?:'(?![^\w'\s]'|<)|").*['"]""", re.DOTALL)
 
-Address = Any  # ipaddress.IPv4Address or IPv6Address: sanity's pylint takes their union for a sum
+Address = Any  # netaddr.IPAddress, which need not be there to be named
 
 
 def director(directors: dict[str, Any], name: str) -> dict[str, Any]:
@@ -77,6 +82,8 @@ def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
 
     `ssh` has bosh_ha_known_hosts and, where a file holds the key, ansible_ssh_private_key_file.
     """
+    if netaddr is None:
+        return [f"the Python of the control node, {sys.executable}, has no netaddr: install it there"]
     if not isinstance(directors, dict):
         return ["bosh_ha_directors is no mapping with the keys micro, primary and meta"]
     found: list[str] = [
@@ -279,8 +286,8 @@ def _subnets(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
             wide, text = None, str(subnet.get("range") or _VARIABLE)
             if _VARIABLE not in text:
                 try:
-                    wide = ipaddress.ip_network(text, strict=False)
-                except ValueError:
+                    wide = netaddr.IPNetwork(text).cidr
+                except (netaddr.AddrFormatError, ValueError):
                     raise ValueError(f"the range {text} is no network") from None
             yield {"range": wide, "static": subnet.get("static"), "reserved": subnet.get("reserved")}
 
@@ -305,24 +312,19 @@ def _within(place: Address, ranges: Any) -> bool:
     for text in ranges if isinstance(ranges, list) else [ranges]:
         first, _dash, last = (part.strip() for part in str(text).partition("-"))
         try:
-            if last:
-                low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
-                inside = low.version == place.version == high.version and int(low) <= int(place) <= int(high)
-            else:
-                inside = place in ipaddress.ip_network(first, strict=False)
-        except ValueError:
+            if place in (netaddr.IPRange(first, last) if last else netaddr.IPNetwork(first)):
+                return True
+        except (netaddr.AddrFormatError, ValueError):
             # A variable, or something that BOSH will refuse in its own words.
             continue
-        if inside:
-            return True
     return False
 
 
 def _address(given: Any) -> Address | None:
     try:
         # A number would be taken for an address too.
-        return ipaddress.ip_address(str(given))
-    except ValueError:
+        return netaddr.IPAddress(str(given))
+    except (netaddr.AddrFormatError, ValueError):
         return None
 
 

@@ -142,6 +142,35 @@ def test_without_a_key_file_the_agent_has_the_key(site):
     assert inputs.problems(directors, ssh | {"ansible_ssh_private_key_file": ""}) == []
 
 
+def test_a_control_node_without_netaddr_is_told(site, monkeypatch):
+    monkeypatch.setattr(inputs, "netaddr", None)
+    [told] = inputs.problems(*site)
+    assert told.endswith("has no netaddr: install it there")
+
+
+@pytest.mark.parametrize(
+    ("address", "ranges", "inside"),
+    [
+        ("10.0.0.5", "10.0.0.5", True),
+        ("10.0.0.5", ["10.0.0.1 - 10.0.0.4", "10.0.0.5-10.0.0.9"], True),
+        ("10.0.0.10", "10.0.0.5-10.0.0.9", False),
+        ("10.0.0.5", "10.0.0.9/29", False),
+        ("10.0.0.12", "10.0.0.9/29", True),
+        ("2001:db8::5", "2001:db8::/64", True),
+        ("2001:db8::5", "2001:db8::1 - 2001:db8::9", True),
+        ("2001:db8::5", ["0.0.0.0/0", "10.0.0.1-10.0.0.9"], False),
+        ("10.0.0.5", ["((static))", "10.0.0.9-10.0.0.1", "10.0.0.1-2001:db8::1", None, 10], False),
+    ],
+)
+def test_ranges_as_bosh_has_them(address, ranges, inside):
+    assert inputs._within(inputs._address(address), ranges) is inside
+
+
+@pytest.mark.parametrize("given", ["10.1", "010.0.0.1", "10.0.0.1/24", "fe80::1%eth0", " 10.0.0.1", "", None, 7, True])
+def test_what_is_no_address(given):
+    assert inputs._address(given) is None
+
+
 def test_a_whole_variable_may_be_missing():
     assert inputs.problems(None, {}) == ["bosh_ha_directors is no mapping with the keys micro, primary and meta"]
 
