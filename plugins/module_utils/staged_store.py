@@ -95,15 +95,14 @@ def discard_kept(store: str) -> bool:
 
 
 def rehearse(deed: Callable[[str], bool], store: str, scratch: str) -> tuple[bool, str]:
-    """What a deed would return, and the phase after it, found by doing it to stand-ins in the empty directory `scratch`.
+    """What a deed would return, and the phase after it: it is done to stand-ins in the empty directory `scratch`.
 
     Raises what the deed would raise, SwapRefused or OSError, in the words of `store`.
     """
     try:
         for name in os.listdir(store):
-            _stand_in(
-                os.path.join(store, name), os.path.join(scratch, name), deep=name in (STAGING, KEPT, KEPT_PARTIAL)
-            )
+            ours = name in (STAGING, KEPT, KEPT_PARTIAL)
+            _stand_in(os.path.join(store, name), os.path.join(scratch, name), deep=ours)
         changed = deed(scratch)
     except SwapRefused as error:
         raise SwapRefused(str(error).replace(scratch, store)) from None
