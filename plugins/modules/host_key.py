@@ -18,6 +18,8 @@ description:
     against what the agent told the director over its own, mutually verified, bus.
   - Without one they are taken on first use. That is for a VM that was made a moment ago by the same play, and nothing else.
     A pinned key is never replaced on first use.
+  - What a host shows is read by C(ssh), without a login, through the jump hosts that O(ssh_args) or ssh's own config name.
+    Their keys must be in the known_hosts files of whoever runs this.
 extends_documentation_fragment: [bosh.ha.director]
 attributes:
   check_mode:
@@ -55,6 +57,18 @@ options:
       - Where it is not set, it is V(director) with O(deployment), and V(first_use) without.
     type: str
     choices: [director, first_use]
+  must_show:
+    description:
+      - Whether sshd must show one of the keys that the director told. If it does not, that is a failure, and the pin stays.
+      - It needs the source V(director).
+    type: bool
+    default: false
+  ssh_args:
+    description:
+      - The options of C(ssh) that lead to the VM, as C(ansible_ssh_common_args) has them, for example C(-o ProxyJump=jumpbox@bastion).
+      - Those about host keys do not count here.
+    type: str
+    default: ""
   state:
     description: Whether keys are pinned for the address. V(absent) forgets them, for a VM that is gone.
     type: str
@@ -74,6 +88,16 @@ EXAMPLES = r"""
     instance: bosh
     address: 10.10.0.4
     known_hosts: ~/.bosh_ha/known_hosts
+
+- name: Pin the new key of a Primary that was resurrected, if it is the one that the host shows
+  bosh.ha.host_key:
+    environment: meta
+    deployment: bosh-primary
+    address: 10.10.0.4
+    known_hosts: ~/.bosh_ha/known_hosts
+    source: director
+    must_show: true
+    ssh_args: -o ProxyJump=jumpbox@bastion.example.com
 
 - name: Forget the key of a VM that was destroyed
   bosh.ha.host_key:
@@ -96,13 +120,14 @@ source:
   sample: director
 """
 
+import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import keys_in, pinned, write_pinned
+from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import keys_in, look, noted_keys, pinned, write_pinned
 
 READ_KEYS = "cat /etc/ssh/ssh_host_*_key.pub"
 
@@ -118,12 +143,14 @@ def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
         return {"changed": bool(before), "host_keys": []}
     if (module.params["source"] or ("director" if module.params["deployment"] else "first_use")) == "director":
         keys, source = ask_director(module, cli), "director"
+        if module.params["must_show"]:
+            refuse_another(address, shown(module, address), keys)
     elif before and not module.params["made_now"]:
         return {"changed": False, "host_keys": before, "source": "pinned"}
     elif module.check_mode:
         return {"changed": True, "host_keys": [], "source": "first_use"}
     else:
-        keys, source = scan(module, address), "first_use"
+        keys, source = shown(module, address), "first_use"
     changed = sorted(before) != sorted(keys)
     if changed and not module.check_mode:
         write_pinned(path, entry, keys)
@@ -140,13 +167,20 @@ def ask_director(module: AnsibleModule, cli: BoshCli) -> list[str]:
     return keys
 
 
-def scan(module: AnsibleModule, address: str) -> list[str]:
-    command = ["ssh-keyscan", "-T", "10", "-p", str(module.params["port"]), address]
-    rc, out, err = module.run_command(command)
-    keys = keys_in("\n".join(line.partition(" ")[2] for line in out.splitlines() if not line.startswith("#")))
-    if rc != 0 or not keys:
-        raise ValueError(f"sshd of {address} told no host key: {err.strip()}")
+def shown(module: AnsibleModule, address: str) -> list[str]:
+    """What sshd shows: the key of the kind that ssh likes best. Raises ValueError where it shows none."""
+    scratch = tempfile.mkdtemp(dir=module.tmpdir)
+    command, noted = look(address, module.params["port"], module.params["ssh_args"], scratch)
+    _rc, _out, err = module.run_command(command, environ_update={"LC_ALL": "C.UTF-8"})
+    keys = noted_keys(noted)
+    if not keys:
+        raise ValueError(f"sshd of {address} told no host key: {' '.join(err.split())}")
     return keys
+
+
+def refuse_another(address: str, seen: list[str], told: list[str]) -> None:
+    if not set(seen) & set(told):
+        raise ValueError(f"sshd of {address} shows {', '.join(seen)}, and the director says {', '.join(told)}")
 
 
 def main() -> None:
@@ -159,12 +193,14 @@ def main() -> None:
             "instance": {"type": "str"},
             "made_now": {"type": "bool", "default": False},
             "source": {"type": "str", "choices": ["director", "first_use"]},
+            "must_show": {"type": "bool", "default": False},
+            "ssh_args": {"type": "str", "default": ""},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "port": {"type": "int", "default": 22},
         },
         pin,
         supports_check_mode=True,
-        required_if=[("source", "director", ["deployment"])],
+        required_if=[("source", "director", ["deployment"]), ("must_show", True, ["deployment"])],
     )
 
 

@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils import host_evidence, monit_status
@@ -234,19 +235,24 @@ OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo"
 
 
 class Host:
-    """Answers `bosh ssh` and ssh-keyscan with a host key."""
+    """Answers `bosh ssh` with a host key, and shows ssh one, the same where no other is given."""
 
-    def __init__(self, key, rows=1):
+    def __init__(self, key, rows=1, shows=None):
         self.key = key
         self.rows = rows
+        self.shows = key if shows is None else shows
         self.calls = []
 
     def __call__(self, command, **_options):
         self.calls.append(command)
         if command[1:] == ["--version"]:
             return 0, "version 7.10.0-abc\n", ""
-        if command[0] == "ssh-keyscan":
-            return (0, f"# 10.10.0.4:22 SSH-2.0\n10.10.0.4 {self.key}\n", "") if self.key else (1, "", "refused\n")
+        if command[0] == "ssh":
+            [noted] = [word.partition("=")[2] for word in command if word.startswith("UserKnownHostsFile=/")][:1]
+            if self.shows:
+                Path(noted).write_text(f"10.10.0.4 {self.shows}\n", encoding="utf-8")
+            self.config = Path(command[2]).read_text(encoding="utf-8")
+            return 255, "", "Permission denied (publickey).\r\n" if self.shows else "refused\r\n"
         rows = [{"instance": "bosh/1", "stdout": f"{self.key} root@builder\r\n", "exit_code": "0"}] * self.rows
         return 0, json.dumps({"Tables": [{"Content": "results", "Rows": rows}], "Blocks": None, "Lines": []}), ""
 
@@ -289,7 +295,7 @@ def test_a_pinned_key_is_not_replaced_on_first_use(run_module, pins):
     host = Host(OTHER)
     result, _replay = run_module("host_key", args, runner=host)
     assert (result["changed"], result["source"], result["host_keys"]) == (False, "pinned", [KEY])
-    assert not any(call[0] == "ssh-keyscan" for call in host.calls)
+    assert not any(call[0] == "ssh" for call in host.calls)
     assert path.read_text(encoding="utf-8") == f"10.10.0.4 {KEY}\n"
     # A VM that the play made a moment ago is another one.
     assert run_module("host_key", args | {"made_now": True}, runner=host)[0]["host_keys"] == [OTHER]
@@ -321,3 +327,48 @@ def test_a_port_of_its_own_is_part_of_the_entry(run_module, pins):
     run_module("host_key", args | {"port": 2222}, runner=Host(KEY))
     assert path.read_text(encoding="utf-8") == f"[10.10.0.4]:2222 {KEY}\n"
     assert run_module("host_key", args | {"port": 2222}, runner=Host(OTHER))[0]["source"] == "pinned"
+
+
+JUMP = "-o UserKnownHostsFile=/pins -o StrictHostKeyChecking=yes -o 'ProxyJump=me@bastion,me@inner:2222'"
+
+
+def test_a_host_is_looked_at_through_the_jump_host(run_module, pins):
+    args, _path = pins
+    host = Host(KEY)
+    assert run_module("host_key", args | {"ssh_args": JUMP}, runner=host)[0]["host_keys"] == [KEY]
+    command = host.calls[1]
+    assert "ProxyJump=me@bastion,me@inner:2222" in command
+    # For ssh the first value counts.
+    assert [word for word in command if word.startswith("StrictHostKey")] == [
+        "StrictHostKeyChecking=accept-new",
+        "StrictHostKeyChecking=yes",
+    ]
+    assert "PreferredAuthentications=none" in command
+    assert command[-2:] == ["10.10.0.4", "true"]
+    # The config is the only thing that ssh hands on to the jump hosts.
+    assert host.config.splitlines()[:2] == ["StrictHostKeyChecking yes", "BatchMode yes"]
+    assert host.config.splitlines()[-2:] == ['Include "~/.ssh/config"', 'Include "/etc/ssh/ssh_config"']
+
+
+@pytest.mark.parametrize("given", ["-F /site/ssh_config -C", "-F/site/ssh_config -C"])
+def test_a_config_of_the_site_is_included(run_module, pins, given):
+    host = Host(KEY)
+    run_module("host_key", pins[0] | {"ssh_args": given}, runner=host)
+    assert host.config.splitlines()[-2:] == ["ConnectTimeout 10", 'Include "/site/ssh_config"']
+    assert host.calls[1].count("-F") == 1
+    assert "-C" in host.calls[1]
+
+
+def test_a_new_key_that_the_director_told_must_be_the_one_that_is_shown(run_module, pins):
+    args, path = pins
+    args = args | {"deployment": "bosh-primary", "must_show": True}
+    run_module("host_key", args, runner=Host(KEY))
+    with pytest.raises(Failed, match=f"shows {KEY}, and the director says {OTHER}"):
+        run_module("host_key", args, runner=Host(OTHER, shows=KEY))
+    with pytest.raises(Failed, match="told no host key: refused"):
+        run_module("host_key", args, runner=Host(OTHER, shows=""))
+    assert path.read_text(encoding="utf-8") == f"10.10.0.4 {KEY}\n"
+    assert run_module("host_key", args, runner=Host(OTHER), check=True)[0]["changed"] is True
+    assert path.read_text(encoding="utf-8") == f"10.10.0.4 {KEY}\n"
+    assert run_module("host_key", args, runner=Host(OTHER))[0]["host_keys"] == [OTHER]
+    assert path.read_text(encoding="utf-8") == f"10.10.0.4 {OTHER}\n"
