@@ -55,6 +55,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+exists:
+  description: Whether there is a state file. Only one that is there can tell that there is no VM.
+  returned: always
+  type: bool
+  sample: true
 vm_cid:
   description: CID of the VM, empty where there is none.
   returned: always
@@ -105,11 +110,13 @@ def main() -> None:
         state = read_state(path)
     except DamagedState as error:
         module.fail_json(msg=str(error))
+    # One that is there has a director_id, else it is damaged.
+    exists = bool(state)
     if not gone or cids(state)["vm_cid"] != gone:
-        module.exit_json(changed=False, **cids(state))
+        module.exit_json(changed=False, exists=exists, **cids(state))
     after = forget_vm(state)
     if module.check_mode:
-        module.exit_json(changed=True, **cids(after))
+        module.exit_json(changed=True, exists=exists, **cids(after))
     copy = keep_copy(path, module.params["backup_dir"] or os.path.join(os.path.dirname(path), "state-copies"))
     fresh = os.path.join(module.tmpdir, "state.json")
     with open(fresh, "w", encoding="utf-8") as stream:
@@ -117,7 +124,7 @@ def main() -> None:
         json.dump(after, stream, indent=4)
     # Through a link, so that the file itself is the one that changes.
     module.atomic_move(fresh, os.path.realpath(path))
-    module.exit_json(changed=True, state_copy=copy, **cids(after))
+    module.exit_json(changed=True, exists=exists, state_copy=copy, **cids(after))
 
 
 if __name__ == "__main__":

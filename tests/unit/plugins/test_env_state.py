@@ -46,6 +46,7 @@ def test_what_the_state_file_names(run_module, state):
     before = state.read_bytes()
     result, replay = run_module("env_state", {"state_file": str(state)})
     assert (result["changed"], named(result)) == (False, NAMED)
+    assert result["exists"] is True
     assert "state_copy" not in result
     assert state.read_bytes() == before
     assert os.listdir(state.parent) == [state.name]
@@ -57,13 +58,14 @@ def test_no_file_names_nothing(run_module, tmp_path):
     for options in ({}, {"forget_vm_cid": "vm-1"}):
         result, _replay = run_module("env_state", wanted | options)
         assert (result["changed"], named(result)) == (False, {"vm_cid": "", "disk_cid": "", "disk_cids": []})
+        assert result["exists"] is False
     assert os.listdir(tmp_path) == []
 
 
 def test_the_vm_is_forgotten_and_everything_else_is_kept(run_module, state):
     wanted = {"state_file": str(state), "forget_vm_cid": "vm-1"}
     result, _replay = run_module("env_state", wanted)
-    assert (result["changed"], named(result)) == (True, NAMED | {"vm_cid": ""})
+    assert (result["changed"], named(result), result["exists"]) == (True, NAMED | {"vm_cid": ""}, True)
     # With the manifest's digest create-env would skip the deploy.
     after = json.loads(state.read_text(encoding="utf-8"))
     assert after == FULL | {"current_vm_cid": "", "current_manifest_sha": ""}
