@@ -23,6 +23,8 @@ except ImportError:  # the control node has it; told in a sentence like every ot
 NAMES = ("micro", "primary", "meta")
 #: Who uploads its cloud config and deploys with it: Micro first, and Meta after it took Micro's data over.
 DEPLOYS = {"micro": "primary", "primary": "meta", "meta": "primary"}
+#: Port of a director's API, which the CLI takes by itself (bosh-cli director/factory_config.go).
+PORT = 25555
 _WORKSPACE = "~/workspace/deployments"
 _MANIFESTS = {
     "micro": f"{_WORKSPACE}/microbosh/micro_bosh.yml",
@@ -31,7 +33,7 @@ _MANIFESTS = {
 }
 _COMMON = {
     "address": "",
-    "port": 25555,
+    "port": PORT,
     "client": "admin",
     "client_secret": "",
     "ca_cert": "",
@@ -116,6 +118,8 @@ def _kinds(name: str, given: dict[str, Any]) -> Iterator[str]:
         paths = given.get(key, [])
         if not isinstance(paths, (list, tuple)) or not all(_is_path(path) for path in paths):
             yield f"{at}.{key} is no list of paths"
+    if "port" in given and not is_port(given["port"]):
+        yield f"{at}.port is no port: a number from 1 to 65535"
     if not isinstance(given.get("ca_cert", ""), str):
         yield f"{at}.ca_cert is neither a PEM text nor a path"
     for key in ("stemcell", "release"):
@@ -123,6 +127,12 @@ def _kinds(name: str, given: dict[str, Any]) -> Iterator[str]:
         url = artifact.get("url") or "" if isinstance(artifact, dict) else artifact
         if not isinstance(url, str):
             yield f"{at}.{key} is neither a path or URL nor a mapping with url and sha1"
+
+
+def is_port(value: Any) -> bool:
+    """Whether a value, a number or its text, is a TCP port."""
+    # A text of six digits is none, and int() takes more than digits.
+    return not isinstance(value, bool) and bool(re.fullmatch(r"[1-9][0-9]{0,4}", str(value))) and int(value) <= 65535
 
 
 def _is_path(value: Any) -> bool:

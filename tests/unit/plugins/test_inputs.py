@@ -243,6 +243,9 @@ def test_a_whole_variable_may_be_missing():
             "bosh_ha_directors.micro.vars_files[0]: the file {at}/ops.yml holds no mapping",
         ),
         ("micro.vars_files", [{"password": "not-for-eyes"}], "bosh_ha_directors.micro.vars_files is no list of paths"),
+        ("micro.port", "https", "bosh_ha_directors.micro.port is no port: a number from 1 to 65535"),
+        ("meta.port", 65536, "bosh_ha_directors.meta.port is no port: a number from 1 to 65535"),
+        ("meta.port", True, "bosh_ha_directors.meta.port is no port: a number from 1 to 65535"),
         ("micro.state_file", ["{at}"], "bosh_ha_directors.micro.state_file is no path"),
         ("meta.vars_store", STORE, "bosh_ha_directors.meta.vars_store is no path"),
         (
@@ -607,6 +610,12 @@ def test_nor_does_the_parser_in_python_show_it(broken, secret):
 )
 def test_of_a_parsers_words_only_those_from_the_file_are_left_out(said, shown):
     assert inputs._QUOTED.sub("(not shown)", said) == shown
+
+
+@pytest.mark.parametrize("port", [1, 65535, "8443", "", None])
+def test_a_port_may_be_a_text(site, port):
+    directors, ssh = site
+    assert inputs.problems(changed(directors, "meta.port", port), ssh) == []
 
 
 # director
