@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.bosh.ha.plugins.module_utils import inputs, manifests, pair_phase, pair_summary, proofs
+
+#: Options that are read from the vars store where they are not given, with bosh-deployment's names.
+_STORED = {"client_secret": ("admin_password",), "ca_cert": ("director_ssl", "ca")}
 
 
 def director_args(directors: dict[str, Any], name: str, cli: dict[str, str] | None = None) -> dict[str, str]:
@@ -17,20 +21,48 @@ def director_args(directors: dict[str, Any], name: str, cli: dict[str, str] | No
 
     A secret or CA that is not given is read from the director's vars store, under bosh-deployment's names.
     """
-    if name not in directors:
-        raise AnsibleFilterError(f"bosh_ha_directors has no {name}")
-    director = directors[name]
+    director = _director(directors, name)
     if not director.get("address"):
         raise AnsibleFilterError(f"bosh_ha_directors.{name}.address is not set")
-    secret = director.get("client_secret") or _stored(director, name, "client_secret", "admin_password")
-    ca_cert = director.get("ca_cert") or _stored(director, name, "ca_cert", "director_ssl", "ca")
-    known = {
-        "environment": director["address"],
-        "client": director.get("client") or "admin",
-        "client_secret": secret,
-        "ca_cert": ca_cert,
+    stored = {
+        option: director.get(option) or _stored(director, name, option, *keys) for option, keys in _STORED.items()
     }
+    known = {"environment": _environment(director, name), "client": director.get("client") or "admin", **stored}
     return known | {key: value for key, value in (cli or {}).items() if value}
+
+
+def has_credentials(directors: dict[str, Any], name: str) -> bool:
+    """Whether a director can be asked: no, where its secret or CA is in a vars store that the CLI has yet to write."""
+    director = _director(directors, name)
+    store = director.get("vars_store") or ""
+    return all(director.get(option) for option in _STORED) or not store or os.path.exists(os.path.expanduser(store))
+
+
+def _director(directors: Any, name: str) -> dict[str, Any]:
+    if not isinstance(directors, dict):
+        raise AnsibleFilterError("bosh_ha_directors is no mapping with the keys micro, primary and meta")
+    if name not in directors:
+        raise AnsibleFilterError(f"bosh_ha_directors has no {name}")
+    if not isinstance(directors[name], dict):
+        what = "is not set" if directors[name] in (None, "") else "is no mapping"
+        raise AnsibleFilterError(f"bosh_ha_directors.{name} {what}")
+    return directors[name]
+
+
+def _environment(director: dict[str, Any], name: str) -> str:
+    """What `bosh -e` takes: the address, or a URL where the port is not BOSH's own or the address has colons.
+
+    Source: bosh-cli director/factory_config.go (NewConfigFromURL).
+    """
+    address, port = str(director["address"]), director.get("port")
+    if port in (None, ""):
+        port = inputs.PORT
+    if not inputs.is_port(port):
+        raise AnsibleFilterError(f"bosh_ha_directors.{name}.port is no port: a number from 1 to 65535")
+    v6 = ":" in address
+    if int(port) == inputs.PORT and not v6:
+        return address
+    return f"https://[{address}]:{port}" if v6 else f"https://{address}:{port}"
 
 
 def _stored(director: dict[str, Any], name: str, option: str, *keys: str) -> str:
@@ -41,6 +73,9 @@ def _stored(director: dict[str, Any], name: str, option: str, *keys: str) -> str
     # Neither the parser's words nor the decoder's are told, not even as the cause: they may quote a secret.
     try:
         found = inputs.load(path)
+    except FileNotFoundError:
+        writes = "create-env" if name == "micro" else f"the deploy of {name}"
+        raise AnsibleFilterError(f"{told} does not exist; {writes} writes it where it is new") from None
     except OSError as error:
         raise AnsibleFilterError(f"{told} cannot be read: {error.strerror}") from None
     except ValueError:
@@ -62,10 +97,18 @@ def phase_before(phase: str, other: str) -> bool:
     return pair_phase.PHASES.index(_known(phase)) < pair_phase.PHASES.index(_known(other))
 
 
-def _known(phase: str) -> str:
-    if phase not in pair_phase.PHASES:
-        raise AnsibleFilterError(f"there is no phase {phase!r}; the phases are {', '.join(pair_phase.PHASES)}")
-    return phase
+def pair_summary_lines(
+    seen: dict[str, Any], phase: str, directors: dict[str, Any], proofs: dict[str, list[dict[str, Any]]]
+) -> list[str]:
+    """Who deploys and watches whom, what was proved, and what became of Micro."""
+    return pair_summary.pair_summary(seen, _known(phase), directors, proofs)
+
+
+def _known(phase: Any) -> str:
+    try:
+        return pair_phase.known_phase(phase)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:
@@ -74,15 +117,17 @@ class FilterModule:
     def filters(self) -> dict[str, Any]:
         return {
             "director_args": director_args,
+            "has_credentials": has_credentials,
             "strip_dns_recursor_ops": manifests.strip_dns_recursor_ops,
             "enable_resurrector_ops": manifests.enable_resurrector_ops,
             "resurrector_enabled": manifests.resurrector_enabled,
             "address_mentions": manifests.address_mentions,
             "step_seconds": pair_summary.step_seconds,
-            "pair_summary": pair_summary.pair_summary,
+            "pair_summary": pair_summary_lines,
             "adopted": proofs.adopted,
             "resurrections": proofs.resurrections,
             "pair_phase": pair_phase.pair_phase,
+            "phase_reason": pair_phase.phase_reason,
             "next_step": next_step,
             "phase_before": phase_before,
         }

@@ -21,7 +21,7 @@ PHASES = (
     "micro_gone",
 )
 NEXT = {
-    "unclear": "bring back the host that cannot be reached; without it nobody can tell how far it is",
+    "unclear": "a person's: bring back who is missing, or mend what is told; until then nobody can tell how far it is",
     "nothing": "step 1: bring up Micro",
     "only_micro": "steps 2 and 3: Micro deploys Primary, Primary deploys Meta",
     "deployed": "step 4: stop the BOSHes",
@@ -34,30 +34,143 @@ NEXT = {
 }
 
 
-def pair_phase(seen: dict[str, Any]) -> str:
-    """The phase.
+_DEPLOYED_BY = (("primary", "micro"), ("meta", "primary"))
+_WORDS = {
+    "answers": "answers",
+    "stopped": "is stopped",
+    "runs": "can be reached by SSH, but neither answers nor is stopped (see `monit summary` there)",
+    "unasked": "can be reached by SSH, and cannot be asked, as its vars store does not exist here",
+    "away": "neither answers nor can be reached by SSH",
+}
 
-    `seen` has lists of directors' names: answers (API), reachable (SSH), stopped (every process, by monit and ports);
-    the deployments that each knows: known (a dict of lists); names: deployments of primary and meta (a dict);
-    and primary_running (its agent, at Meta), settled (both deployed manifests have the resurrector and no
-    dns.recursor), store (phase of Meta's store), micro_vm (the CID in Micro's state file).
+
+def known_phase(phase: Any) -> str:
+    """The phase itself; raises ValueError, with the phases that there are, where it is none."""
+    if phase not in PHASES:
+        raise ValueError(f"there is no phase {phase!r}; the phases are {', '.join(PHASES)}")
+    return str(phase)
+
+
+def pair_phase(seen: dict[str, Any]) -> str:
+    """The phase; `seen` as in `judge`."""
+    return judge(seen)[0]
+
+
+def phase_reason(seen: dict[str, Any]) -> str:
+    """Why it is that phase, where this is not plain: a sentence, or an empty string; `seen` as in `judge`."""
+    return judge(seen)[1]
+
+
+def judge(seen: dict[str, Any]) -> tuple[str, str]:
+    """The phase, and a sentence where somebody has to know why; else an empty string.
+
+    `seen` has lists of directors' names: answers (API), reachable (SSH), stopped (every process, by monit and ports),
+    unasked (no credentials, as their vars store does not exist), unfinished (their last deploy, as the director that
+    deploys them tells it, did not end well or runs still); the deployments that each knows: known (a dict of lists);
+    names: deployments of primary and meta (a dict); and primary_running (its agent, at Meta), settled (both deployed
+    manifests have the resurrector and no dns.recursor), store (phase of Meta's store), micro_vm (the CID in Micro's
+    state file), micro_state (whether there is that file), micro_silent (nobody listens at Micro's address, as Meta
+    sees it).
     """
-    answers, reachable, stopped = (set(seen[key]) for key in ("answers", "reachable", "stopped"))
-    known, names = seen["known"], seen["names"]
-    if "meta" in answers and names["primary"] in known["meta"]:
-        if not seen["primary_running"]:
-            return "meta_active"
-        if not seen["settled"]:
-            return "primary_adopted"
+    at = {name: _at(seen, name) for name in ("micro", "primary", "meta")}
+    if at["meta"] == "answers" and seen["names"]["primary"] in seen["known"]["meta"]:
+        return _led_by_meta(seen, at)
+    if at["micro"] == "answers":
+        return _led_by_micro(seen, at)
+    if at["micro"] == "stopped":
+        return _frozen(seen, at)
+    if set(at.values()) == {"away"}:
+        return "nothing", ""
+    told = f"micro {_WORDS[at['micro']]}, and meta does not have {seen['names']['primary']}"
+    return "unclear", f"{told}: nobody can tell who has the data"
+
+
+def _at(seen: dict[str, Any], name: str) -> str:
+    """How a director was found: a key of _WORDS."""
+    if name in seen["answers"]:
+        return "answers"
+    if name not in seen["reachable"]:
+        return "away"
+    if name in seen["stopped"]:
+        return "stopped"
+    return "unasked" if name in seen["unasked"] else "runs"
+
+
+def _led_by_meta(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
+    if at["micro"] == "answers":
+        # Two on one set of data, or a second Micro: whoever goes on may recreate what the other has.
+        return "unclear", (
+            f"micro answers, although meta has {seen['names']['primary']} already: "
+            "stop micro's processes (`monit stop all` there) if it is the Micro whose data meta took over"
+        )
+    if not seen["primary_running"]:
+        return "meta_active", ""
+    if not seen["settled"]:
+        return "primary_adopted", ""
+    if at["micro"] == "away" and seen["micro_state"]:
         # Without a VM in its state file Micro is gone; one that is merely cut off still has it.
-        return "mutual" if seen["micro_vm"] or "micro" in reachable else "micro_gone"
-    if "micro" in answers:
-        complete = names["primary"] in known["micro"] and names["meta"] in known["primary"]
-        return "deployed" if complete and {"primary", "meta"} <= answers else "only_micro"
-    if "micro" in stopped and "meta" in reachable:
-        if seen["store"] == "swapped":
-            return "synced"
-        # A stop that was interrupted goes on with those that still run.
-        return "frozen" if {"primary", "meta"} <= stopped else "deployed"
-    # Somebody is there, but neither Micro nor Meta says who has the data.
-    return "unclear" if answers | reachable else "nothing"
+        return ("mutual" if seen["micro_vm"] else "micro_gone"), ""
+    if at["micro"] == "away" and seen["micro_silent"] and seen["names"]["meta"] in seen["known"]["primary"]:
+        return "micro_gone", "micro's state file is not there, and nobody listens at its address, so it counts as gone"
+    if not seen["micro_state"]:
+        return "mutual", f"micro {_WORDS[at['micro']]}; its state file is not there, so it does not count as gone"
+    return "mutual", ""
+
+
+def _led_by_micro(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
+    """Micro answers and Meta does not have Primary: deploys to do, all to be stopped, or half a stop."""
+    names, known = seen["names"], seen["known"]
+    if seen["store"] in ("swapping", "swapped"):
+        return "unclear", (
+            "micro answers, although a copy of its store is in place on meta: "
+            "stop micro's processes to go on with that copy, or put meta's own store back (bosh.ha.store_swap)"
+        )
+    if names["primary"] not in known["micro"] and at["meta"] != "away" and at["primary"] == "away":
+        return "unclear", f"meta {_WORDS[at['meta']]}, but micro has no deployment {names['primary']}"
+    todo = []
+    for name, by in _DEPLOYED_BY:
+        if at[by] != "answers":
+            continue
+        deployed, ended = names[name] in known[by], name not in seen["unfinished"]
+        if not deployed and at[name] != "away":
+            return "unclear", f"{name} {_WORDS[at[name]]}, but {by} has no deployment {names[name]}"
+        if deployed and ended and at[name] not in ("answers", "stopped"):
+            return "unclear", f"{by} has deployed {names[name]}, but {name} {_WORDS[at[name]]}"
+        # One that answers but cannot be logged in to lacks the host key that its deploy pins at the end.
+        if not (deployed and ended and name in seen["reachable"]):
+            todo.append(name)
+    # Whether Meta was deployed is asked of Primary; of one that does not answer it cannot be.
+    if at["primary"] != "answers" and at["meta"] not in ("answers", "stopped") and (not todo or at["meta"] != "away"):
+        return (
+            "unclear",
+            f"primary {_WORDS[at['primary']]}, and meta {_WORDS[at['meta']]}: only primary can tell of meta",
+        )
+    halted = [name for name, _by in _DEPLOYED_BY if at[name] == "stopped" and name not in todo]
+    if todo and halted:
+        told = f"{halted[0]} is stopped, but {todo[0]} is still to be deployed, or its host key to be pinned"
+        return "unclear", f"{told}: start {halted[0]}'s processes (`monit start all` there)"
+    if todo:
+        return "only_micro", ""
+    return "deployed", _half(halted, [name for name in at if at[name] != "stopped"])
+
+
+def _frozen(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
+    """Micro is stopped and Meta does not have Primary."""
+    if at["meta"] == "away":
+        return "unclear", f"micro is stopped, but meta {_WORDS['away']}: it may have micro's data"
+    if seen["store"] == "swapped":
+        return "synced", ""
+    if at["primary"] == "away":
+        return "unclear", f"micro is stopped, but primary {_WORDS['away']}: nobody can tell whether it is stopped"
+    running = [name for name in at if at[name] != "stopped"]
+    if not running:
+        return "frozen", ""
+    return "deployed", _half([name for name in at if name not in running], running)
+
+
+def _half(halted: list[str], running: list[str]) -> str:
+    """A stop that was interrupted goes on with those that still run."""
+    if not halted:
+        return ""
+    verb = "is" if len(halted) == 1 else "are"
+    return f"{' and '.join(halted)} {verb} stopped, but not {' and '.join(running)}: the stop goes on with the rest"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NEXT
+from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NEXT, known_phase
 
 
 def step_seconds(began: list[dict[str, Any]], now: float) -> list[str]:
@@ -26,7 +26,9 @@ def pair_summary(
     """Who deploys and watches whom, what was proved, and what became of Micro.
 
     `seen` is what the phase was judged from, `proofs` what find_proofs found, by the name of the resurrected director.
+    Raises ValueError where there is no such phase.
     """
+    after = NEXT[known_phase(phase)]
     lines = []
     for by, of in (("micro", "primary"), ("primary", "meta"), ("meta", "primary")):
         if seen["names"][of] in seen["known"][by]:
@@ -36,7 +38,9 @@ def pair_summary(
         lines += [_proof(by, of, proof) for proof in proofs.get(of, [])[:1]]
     if phase == "micro_gone":
         lines.append(f"micro ({directors['micro']['address']}) is gone")
-    return [*lines, f"phase: {phase}; next is {NEXT[phase]}"]
+    if seen.get("reason"):
+        lines.append(seen["reason"])
+    return [*lines, f"phase: {phase}; next is {after}"]
 
 
 def _proof(by: str, of: str, proof: dict[str, Any]) -> str:

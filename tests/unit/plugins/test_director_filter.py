@@ -128,8 +128,8 @@ def test_a_vars_store_that_cannot_be_read_is_named_and_not_shown(site, store):
 def test_a_vars_store_that_is_not_there_is_named(site, tmp_path):
     directors, path = site(STORE)
     Path(path).unlink()
-    told = f"bosh_ha_directors.micro.client_secret is not set, and the vars store {path} cannot be read: "
-    assert refused(directors) == told + "No such file or directory"
+    told = f"bosh_ha_directors.micro.client_secret is not set, and the vars store {path} does not exist; "
+    assert refused(directors) == told + "create-env writes it where it is new"
     directors["micro"]["vars_store"] = str(tmp_path)
     assert refused(directors).endswith(f"the vars store {tmp_path} cannot be read: Is a directory")
 
@@ -137,11 +137,68 @@ def test_a_vars_store_that_is_not_there_is_named(site, tmp_path):
 def test_a_director_that_cannot_be_reached_is_named(site):
     directors, _path = site(STORE)
     assert refused({}) == "bosh_ha_directors has no micro"
+    for nothing in (None, ""):
+        assert refused({"micro": nothing}) == "bosh_ha_directors.micro is not set"
+    for other in ([], "10.10.0.3", 5):
+        assert refused({"micro": other}) == "bosh_ha_directors.micro is no mapping"
+        assert refused(other) == "bosh_ha_directors is no mapping with the keys micro, primary and meta"
     assert refused({"micro": {}}) == "bosh_ha_directors.micro.address is not set"
     directors["micro"]["vars_store"] = ""
     assert refused(directors) == "bosh_ha_directors.micro has neither client_secret nor vars_store"
     directors["micro"]["client_secret"] = SECRET
     assert refused(directors) == "bosh_ha_directors.micro has neither ca_cert nor vars_store"
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "environment"),
+    [
+        ("10.10.0.3", None, "10.10.0.3"),
+        ("10.10.0.3", "", "10.10.0.3"),
+        ("10.10.0.3", 25555, "10.10.0.3"),
+        ("10.10.0.3", "25555", "10.10.0.3"),
+        ("10.10.0.3", 8443, "https://10.10.0.3:8443"),
+        ("10.10.0.3", "8443", "https://10.10.0.3:8443"),
+        # The CLI takes the colons of a bare one for a port.
+        ("fd00::3", None, "https://[fd00::3]:25555"),
+        ("fd00::3", 8443, "https://[fd00::3]:8443"),
+    ],
+)
+def test_the_port_reaches_the_cli(site, address, port, environment):
+    directors, _path = site(STORE)
+    directors["micro"] |= {"address": address, "port": port}
+    assert director.director_args(directors, "micro")["environment"] == environment
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 123456, "https", "8443/", 84.5, True, [8443], {}, "٣"])
+def test_what_is_no_port_is_named(site, port):
+    directors, _path = site(STORE)
+    directors["micro"]["port"] = port
+    assert refused(directors) == "bosh_ha_directors.micro.port is no port: a number from 1 to 65535"
+
+
+# has_credentials
+
+
+def test_one_whose_vars_store_is_still_to_be_written_cannot_be_asked(site):
+    directors, path = site(STORE)
+    assert director.has_credentials(directors, "micro")
+    Path(path).unlink()
+    assert not director.has_credentials(directors, "micro")
+    directors["micro"]["client_secret"] = SECRET
+    assert not director.has_credentials(directors, "micro")
+    directors["micro"]["ca_cert"] = "a PEM text"
+    assert director.has_credentials(directors, "micro")
+
+
+def test_what_else_is_wrong_with_credentials_is_for_director_args_to_say(site, monkeypatch):
+    directors, path = site("")
+    assert director.has_credentials(directors, "micro")
+    monkeypatch.setenv("HOME", str(Path(path).parent))
+    assert director.has_credentials({"micro": {"vars_store": "~/micro-store.yml"}}, "micro")
+    assert not director.has_credentials({"micro": {"vars_store": "~/none.yml"}}, "micro")
+    assert director.has_credentials({"micro": {}}, "micro")
+    with pytest.raises(AnsibleFilterError, match=r"^bosh_ha_directors\.micro is not set$"):
+        director.has_credentials({"micro": None}, "micro")
 
 
 # next_step, phase_before
@@ -160,6 +217,7 @@ def test_a_phase_that_there_is_not_is_named(phase):
         lambda: director.next_step(phase),
         lambda: director.phase_before(phase, "frozen"),
         lambda: director.phase_before("frozen", phase),
+        lambda: director.pair_summary_lines({}, phase, {}, {}),
     ):
         with pytest.raises(AnsibleFilterError, match=f"^{told}$"):
             ask()

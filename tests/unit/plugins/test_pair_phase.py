@@ -7,27 +7,45 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NEXT, PHASES, pair_phase
+from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import (
+    NEXT,
+    PHASES,
+    judge,
+    known_phase,
+    pair_phase,
+    phase_reason,
+)
 
 ALL = ["micro", "primary", "meta"]
 NOTHING = {
     "answers": [],
     "reachable": [],
     "stopped": [],
+    "unasked": [],
+    "unfinished": [],
     "known": {"micro": [], "primary": [], "meta": []},
     "names": {"primary": "bosh-primary", "meta": "bosh-meta"},
     "primary_running": False,
     "settled": False,
     "store": "none",
     "micro_vm": "",
+    "micro_state": False,
+    "micro_silent": False,
 }
-MICRO = {"answers": ["micro"], "reachable": ["micro"], "micro_vm": "vm-1"}
+MICRO = {"answers": ["micro"], "reachable": ["micro"], "micro_vm": "vm-1", "micro_state": True}
 DEPLOYED = MICRO | {
     "answers": ALL,
     "reachable": ALL,
     "known": {"micro": ["bosh-primary"], "primary": ["bosh-meta"], "meta": []},
 }
-FROZEN = {"reachable": ALL, "stopped": ALL, "micro_vm": "vm-1"}
+FROZEN = {"reachable": ALL, "stopped": ALL, "micro_vm": "vm-1", "micro_state": True}
+# A stop that was interrupted: Micro still answers.
+HALF = DEPLOYED | {
+    "answers": ["micro"],
+    "stopped": ["primary", "meta"],
+    "known": {"micro": ["bosh-primary"], "primary": [], "meta": []},
+}
+LOST = {"micro_vm": "", "micro_state": False}
 ACTIVE = FROZEN | {
     "answers": ["meta"],
     "stopped": ["micro", "primary"],
@@ -51,9 +69,43 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
         # create-env that failed half-way: a record, and nobody there.
         ({"micro_vm": "vm-1"}, "nothing"),
         (MICRO, "only_micro"),
-        (MICRO | {"known": {"micro": ["bosh-primary"], "primary": [], "meta": []}}, "only_micro"),
-        (DEPLOYED | {"answers": ["micro", "primary"]}, "only_micro"),
+        (MICRO | {"known": HALF["known"], "unfinished": ["primary"]}, "only_micro"),
+        (
+            MICRO | {"answers": ["micro", "primary"], "reachable": ["micro", "primary"], "known": HALF["known"]},
+            "only_micro",
+        ),
+        # Meta's director neither answers nor is it stopped: it starts, or it is ill.
+        (DEPLOYED | {"answers": ["micro", "primary"]}, "unclear"),
         (DEPLOYED, "deployed"),
+        # Deploys that did not go through are run again, and so is a pin that is missing.
+        (DEPLOYED | {"unfinished": ["meta"]}, "only_micro"),
+        (DEPLOYED | {"answers": ["micro", "primary"], "unfinished": ["meta"]}, "only_micro"),
+        (DEPLOYED | {"answers": ["micro", "primary"], "stopped": ["meta"], "unfinished": ["meta"]}, "only_micro"),
+        (DEPLOYED | {"answers": ["micro", "meta"], "stopped": ["primary"], "unfinished": ["primary"]}, "only_micro"),
+        (DEPLOYED | {"reachable": ["micro", "primary"]}, "only_micro"),
+        (DEPLOYED | {"reachable": ["micro"], "answers": ["micro", "primary"], "unfinished": ["meta"]}, "only_micro"),
+        # Half a stop goes on, whoever was stopped first.
+        (HALF, "deployed"),
+        (HALF | {"answers": ["micro", "meta"], "stopped": ["primary"]}, "deployed"),
+        (DEPLOYED | {"answers": ["micro", "primary"], "stopped": ["meta"]}, "deployed"),
+        (FROZEN | {"stopped": ["micro"]}, "deployed"),
+        # Stopped, but not by a stop of ours.
+        (HALF | {"unfinished": ["primary"]}, "unclear"),
+        (HALF | {"known": NOTHING["known"]}, "unclear"),
+        (HALF | {"reachable": ["micro", "meta"], "stopped": ["meta"], "known": NOTHING["known"]}, "unclear"),
+        (HALF | {"reachable": ["micro", "primary"], "stopped": ["primary"]}, "unclear"),
+        (HALF | {"stopped": ["primary"]}, "unclear"),
+        (HALF | {"stopped": ["meta"]}, "unclear"),
+        (HALF | {"stopped": ["meta"], "unasked": ["primary"]}, "unclear"),
+        (HALF | {"store": "swapped"}, "unclear"),
+        (HALF | {"store": "swapping"}, "unclear"),
+        (HALF | {"store": "staged"}, "deployed"),
+        # Deployed once, and away now: its director resurrects it, or a person looks.
+        (DEPLOYED | {"answers": ["micro"], "reachable": ["micro"]}, "unclear"),
+        (DEPLOYED | {"answers": ["micro", "primary"], "reachable": ["micro", "primary"]}, "unclear"),
+        # Somebody is there whom Micro, or Primary, did not deploy.
+        (DEPLOYED | {"known": {"micro": [], "primary": ["bosh-meta"], "meta": []}}, "unclear"),
+        (DEPLOYED | {"known": {"micro": ["bosh-primary"], "primary": [], "meta": []}}, "unclear"),
         # Somebody stopped Meta beforehand, as it serves nobody.
         (DEPLOYED | {"answers": ["primary", "meta"], "stopped": ["micro"]}, "deployed"),
         (FROZEN | {"stopped": ["micro", "meta"], "answers": ["primary"]}, "deployed"),
@@ -67,15 +119,64 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
         (MUTUAL | {"reachable": ["primary", "meta"], "stopped": []}, "mutual"),
         (GONE, "micro_gone"),
         (GONE | {"primary_running": False}, "meta_active"),
+        # A state file that is lost tells nothing; then its address has to.
+        (GONE | LOST, "mutual"),
+        (MUTUAL | LOST, "mutual"),
+        (MUTUAL | LOST | {"stopped": []}, "mutual"),
+        (MUTUAL | LOST | {"micro_silent": True}, "mutual"),
+        (GONE | LOST | {"micro_silent": True}, "micro_gone"),
+        (GONE | LOST | {"micro_silent": True, "known": ACTIVE["known"]}, "mutual"),
+        # Two on one set of data, or a second Micro.
+        (ACTIVE | {"answers": ["micro", "meta"], "stopped": ["primary"]}, "unclear"),
+        (MUTUAL | {"answers": ALL, "stopped": []}, "unclear"),
         # Micro's data may be in use on a Meta that is merely away.
         (MUTUAL | {"answers": ["primary"], "reachable": ["micro", "primary"]}, "unclear"),
         (GONE | {"answers": ["primary"], "reachable": ["primary"]}, "unclear"),
+        (FROZEN | {"reachable": ["micro", "meta"], "stopped": ["micro", "meta"]}, "unclear"),
         (FROZEN | {"reachable": ["micro", "primary"], "stopped": ["micro", "primary"]}, "unclear"),
         (DEPLOYED | {"answers": ["primary", "meta"], "reachable": ["primary", "meta"]}, "unclear"),
     ],
 )
 def test_what_was_seen_tells_the_phase(seen, phase):
     assert pair_phase(NOTHING | seen) == phase
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (HALF, "primary and meta are stopped, but not micro: the stop goes on with the rest"),
+        (
+            FROZEN | {"stopped": ["micro"], "answers": ["primary"]},
+            "micro is stopped, but not primary and meta: the stop goes on with the rest",
+        ),
+        (DEPLOYED, ""),
+        (GONE, ""),
+        (MICRO, ""),
+        (
+            HALF | {"stopped": ["meta"], "unasked": ["primary"]},
+            "micro has deployed bosh-primary, but primary can be reached by SSH, and cannot be asked, "
+            "as its vars store does not exist here",
+        ),
+        (
+            HALF | {"unfinished": ["primary"]},
+            "meta is stopped, but primary is still to be deployed, or its host key to be pinned: "
+            "start meta's processes (`monit start all` there)",
+        ),
+        (
+            GONE | LOST,
+            "micro neither answers nor can be reached by SSH; "
+            "its state file is not there, so it does not count as gone",
+        ),
+    ],
+)
+def test_why_it_is_that_phase(seen, reason):
+    assert phase_reason(NOTHING | seen) == reason
+
+
+@pytest.mark.parametrize("phase", ["", "Frozen", None, 3, ["frozen"]])
+def test_no_phase(phase):
+    with pytest.raises(ValueError, match=r"^there is no phase .*; the phases are unclear, nothing, "):
+        known_phase(phase)
 
 
 def test_every_phase_has_a_next_step():
@@ -88,6 +189,54 @@ def test_micro_is_brought_up_only_where_nobody_is():
         seen = NOTHING | {"answers": answering, "reachable": reaching}
         if pair_phase(seen) == "nothing":
             assert not answering and not reaching
+
+
+WAYS = ("answers", "stopped", "runs", "away")
+
+
+def every_sight():
+    """Each director found in each way, before Meta has Micro's data, with and without deploys that went through."""
+    lists = [["bosh-primary"], []], [["bosh-meta"], []], [[], ["primary"], ["meta"], ["primary", "meta"]]
+    for ways in itertools.product(WAYS, repeat=3):
+        at = dict(zip(ALL, ways, strict=True))
+        for micro, primary, unfinished in itertools.product(*lists):
+            yield (
+                at,
+                NOTHING
+                | {
+                    "answers": [name for name in ALL if at[name] == "answers"],
+                    "reachable": [name for name in ALL if at[name] != "away"],
+                    "stopped": [name for name in ALL if at[name] == "stopped"],
+                    # Only one that answers tells what it knows.
+                    "known": {
+                        "micro": micro if at["micro"] == "answers" else [],
+                        "primary": primary if at["primary"] == "answers" else [],
+                        "meta": [],
+                    },
+                    "unfinished": unfinished,
+                    "micro_state": True,
+                    "micro_vm": "vm-1",
+                },
+            )
+
+
+def test_in_every_sight_of_the_three_nothing_is_deployed_beside_one_that_is_stopped():
+    for at, seen in every_sight():
+        phase, reason = judge(seen)
+        assert (phase == "unclear") <= bool(reason), seen
+        assert "\n" not in reason and not reason.endswith(".")
+        halted = {name for name in ALL if at[name] == "stopped"}
+        if phase == "only_micro":
+            assert at["micro"] == "answers", seen
+            # Only to mend its own deploy.
+            assert halted <= set(seen["unfinished"]), seen
+        if phase == "deployed":
+            assert "away" not in at.values(), seen
+            assert at["micro"] == "stopped" or "runs" not in at.values(), seen
+            assert bool(halted) == bool(reason), seen
+        if phase == "frozen":
+            assert halted == set(ALL)
+        assert phase in ("unclear", "nothing", "only_micro", "deployed", "frozen"), seen
 
 
 def _subsets():

@@ -100,6 +100,17 @@ def test_a_loss_that_was_detected_at_once_has_its_times():
     assert len(lines) == 4
 
 
+def test_why_it_is_that_phase_is_told_before_it():
+    seen = DEPLOYED | {"reason": "meta is stopped, but not micro and primary: the stop goes on with the rest"}
+    assert summary(seen, "deployed")[-2:] == [seen["reason"], f"phase: deployed; next is {NEXT['deployed']}"]
+
+
+@pytest.mark.parametrize("phase", ["", "Frozen", None, ["frozen"]])
+def test_a_phase_that_there_is_not_is_one_sentence(phase):
+    with pytest.raises(ValueError, match=r"^there is no phase .*; the phases are [a-z_, ]+$"):
+        summary(GONE, phase)
+
+
 def test_every_phase_has_a_last_line_and_no_secret():
     for phase in PHASES:
         lines = summary(GONE, phase)
