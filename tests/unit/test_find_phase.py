@@ -1,0 +1,112 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the role find_phase makes of its answers: its own expressions over results as its tasks register them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+ROLE = Path(__file__).parents[2] / "roles" / "find_phase"
+NAMES = ("micro", "primary", "meta")
+DIRECTORS = {name: {"address": f"10.10.0.{number}", "vars_store": "/none"} for number, name in enumerate(NAMES, 3)}
+
+
+def answer(name: str, *deployments: str) -> dict[str, Any]:
+    return {"item": name, "logged_in": True, "cause": "", "deployments": [{"name": other} for other in deployments]}
+
+
+def silent(name: str) -> dict[str, Any]:
+    return {"item": name, "logged_in": False, "cause": "unreachable"}
+
+
+def skipped(name: str) -> dict[str, Any]:
+    """One that was not asked, as it has no credentials."""
+    return {"item": name, "skipped": True, "changed": False}
+
+
+def load(kind: str, name: str = "main") -> Any:
+    """A file of the role, its templates to be rendered as in a play."""
+    return DataLoader().load_from_file(str(ROLE / kind / f"{name}.yml"), trusted_as_template=True)
+
+
+def seen(**registered: Any) -> dict[str, Any]:
+    """find_phase_seen, and the vars that it is made of, from what the tasks registered."""
+    own, judge = load("vars"), load("tasks")[-1]
+    assert judge["name"] == "Judge"
+    results = {f"_find_phase_{name}": value for name, value in registered.items()}
+    variables = {"bosh_ha_directors": DIRECTORS, **own, **judge["vars"], **results}
+    templar = Templar(DataLoader(), variables=variables)
+    return {"made": templar.template(own["_find_phase_made"]), **templar.template(judge["vars"]["_find_phase_seen"])}
+
+
+def look(directors: list[dict[str, Any]], state: Any = None, **more: Any) -> dict[str, Any]:
+    return seen(
+        directors={"results": directors},
+        hosts={"results": []},
+        monit={"results": []},
+        store={},
+        primary={},
+        state=state or {"exists": False, "vm_cid": ""},
+        **more,
+    )
+
+
+def test_nobody_is_asked_without_a_vars_store():
+    found = look([skipped(name) for name in NAMES])
+    assert (found["answers"], found["unasked"]) == ([], list(NAMES))
+    found = look([answer("micro"), silent("primary"), skipped("meta")])
+    assert (found["answers"], found["unasked"]) == (["micro"], ["meta"])
+
+
+@pytest.mark.parametrize(
+    ("exists", "vm_cid", "made"),
+    [(False, "", ["micro"]), (True, "vm-1", ["micro"]), (True, "", [])],
+)
+def test_only_a_state_file_without_a_vm_says_that_there_is_no_micro(exists, vm_cid, made):
+    found = look([silent(name) for name in NAMES], state={"exists": exists, "vm_cid": vm_cid})
+    assert (found["made"], found["micro_state"], found["micro_vm"]) == (made, exists, vm_cid)
+
+
+@pytest.mark.parametrize(
+    ("doors", "nobody"),
+    [
+        ([{"elapsed": 0}, {"elapsed": 0}], True),
+        ([{"elapsed": 0}, {"elapsed": 4, "msg": "Timeout when waiting for 10.10.0.3:25555 to stop."}], False),
+        ([{"elapsed": 0}, {"unreachable": True, "msg": "no route"}], False),
+        ([{"skipped": True}, {"skipped": True}], False),
+        ([], False),
+    ],
+)
+def test_both_doors_of_micro_must_be_closed(doors, nobody):
+    assert look([silent(name) for name in NAMES], doors={"results": doors})["micro_silent"] is nobody
+
+
+@pytest.mark.parametrize(
+    ("tasks", "unfinished"),
+    [
+        ([{"state": "done"}, {"state": "error"}], []),
+        ([{"state": "error"}, {"state": "done"}], ["primary"]),
+        ([{"state": "processing"}], ["primary"]),
+        # BOSH does not keep its tasks for ever.
+        ([], []),
+    ],
+)
+def test_only_the_last_deploy_counts(tasks, unfinished):
+    deploys = [{"item": {"of": "primary", "by": "micro"}, "tasks": tasks}, {"item": {"of": "meta"}, "skipped": True}]
+    found = look([answer("micro", "bosh-primary"), silent("primary"), silent("meta")], deploys={"results": deploys})
+    assert found["unfinished"] == unfinished
+
+
+def test_each_is_asked_only_where_it_has_credentials():
+    ask, refuse = load("tasks", "directors")
+    assert ask["when"] == "bosh_ha_directors | bosh.ha.has_credentials(item)"
+    # One that was passed over has neither cause nor reason.
+    results = {"_find_phase_directors": {"results": [skipped("micro"), silent("primary")]}}
+    assert Templar(DataLoader(), variables=results).template(refuse["loop"]) == [silent("primary")]
