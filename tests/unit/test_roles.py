@@ -146,6 +146,18 @@ def test_the_spec_has_what_the_role_uses_and_nothing_else(role: str) -> None:
 
 
 @per_role
+def test_a_boolean_that_came_as_a_text_is_tested_as_a_boolean(role: str) -> None:
+    """`-e name=false` is a text, and the argument spec converts only what it looks at itself."""
+    names = [name for name, option in options(role).items() if option["type"] == "bool"]
+    for path in files(role):
+        text = path.read_text(encoding="utf-8")
+        for name in names:
+            # A module converts what is given to its own option.
+            rest = text.replace(f'"{{{{ {name} }}}}"', "")
+            assert not re.search(rf"(?<![\w./-]){name}\b(?! \| bool\b)", rest), f"{path}: {name} without | bool"
+
+
+@per_role
 def test_the_readme_has_the_options_and_their_defaults(role: str) -> None:
     readme = (ROLES / role / "README.md").read_text(encoding="utf-8")
     assert readme.startswith(f"# bosh.ha.{role}\n")
