@@ -11,7 +11,7 @@ COLLECTIONS := $(CACHE)/collections
 export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 
-.PHONY: help venv demo lab-up lab-down lint units lab-units sanity test clean
+.PHONY: help venv demo lab-up lab-down lint units lab-units sanity molecule test clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -69,7 +69,10 @@ units: venv ## unit tests
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 1200 tests/run-sanity
 
-test: lint units lab-units sanity ## everything that CI runs
+molecule: venv lab-up ## the whole migration and a scenario for each role, on the lab
+	timeout 2100 tests/run-molecule
+
+test: lint units lab-units sanity molecule ## everything that CI runs
 
 clean: ## what the targets above left in the checkout
 	rm -rf $(VENV) $(VENV)-lab $(CACHE) .ansible .mypy_cache .ruff_cache collections

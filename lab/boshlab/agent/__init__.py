@@ -140,6 +140,8 @@ async def serve_nats(actions: Actions, urls: list[str]) -> None:
         await asyncio.sleep(LOCKED_OUT_PAUSE)
         sys.exit(1)
 
+    # Refused while it still tried: it is in now.
+    refused.clear()
     loop = asyncio.get_running_loop()
 
     async def on_request(message: Any) -> None:
