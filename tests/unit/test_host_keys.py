@@ -1,0 +1,236 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Roles over an `ssh` and a `bosh` of the tests: a host key that changed, and a Micro that is there already."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ADDRESSES = {"micro": "10.10.0.3", "primary": "10.10.0.4", "meta": "10.10.0.5"}
+OLD, NEW, STRANGE = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{name}" for name in ("Old", "New", "Strange"))
+#: Shows the host's key, notes it where that is asked for, and runs what it is told where the key is pinned.
+SSH = """#!{python}
+import json, os, sys
+site = json.load(open({site!r}))
+words = sys.argv[1:]
+address = next(word for word in words if word in site["shows"])
+options = {{}}
+for word in words:
+    name, _equals, value = word.partition("=")
+    options.setdefault(name, value)
+with open({site!r} + ".ssh", "a") as stream:
+    stream.write(" ".join(words) + "\\n")
+key = site["shows"][address]
+if options["StrictHostKeyChecking"] == "accept-new":
+    with open(options["UserKnownHostsFile"], "a") as stream:
+        stream.write(address + " " + key + "\\n")
+    sys.exit("Permission denied (publickey).")
+if address + " " + key not in open(options["UserKnownHostsFile"]).read().splitlines():
+    sys.stderr.write("Host key verification failed.\\n")
+    sys.exit(255)
+os.execv("/bin/sh", ["sh", "-c", words[-1]])
+"""
+BOSH = """#!{python}
+import json, os, sys
+site = json.load(open({site!r}))
+if sys.argv[1:] == ["--version"]:
+    print("version 7.10.0-abc")
+    sys.exit()
+director = site["directors"].get(os.environ["BOSH_ENVIRONMENT"])
+def answer(content, rows, lines=(), rc=0):
+    print(json.dumps({{"Tables": [{{"Content": content, "Rows": rows}}], "Blocks": None, "Lines": list(lines)}}))
+    sys.exit(rc)
+if director is None:
+    answer("", [], ["Fetching info: dial tcp: connect: no route to host", "Exit code 1"], 1)
+if "BOSH_CA_CERT" not in os.environ:
+    answer("", [], ["tls: failed to verify certificate: x509: certificate signed by unknown authority"], 1)
+if "deployments" in sys.argv:
+    answer("deployments", [{{"name": name, "release_s": "", "stemcell_s": ""}} for name in director["deploys"]])
+if "ssh" in sys.argv:
+    rows = [{{"instance": "bosh/1", "stdout": director["says"] + " root@builder\\r\\n", "exit_code": "0"}}]
+    answer("results", rows if director["says"] else [])
+answer("", [{{"name": "a", "uuid": "b", "version": "c", "cpi": "d", "user": "admin"}}])
+"""
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> dict[str, Any]:
+    """Micro is gone, the pair is there, and nothing has changed."""
+    return {
+        "shows": dict.fromkeys(ADDRESSES.values(), OLD),
+        "directors": {
+            ADDRESSES["primary"]: {"deploys": ["bosh-meta"], "says": OLD},
+            ADDRESSES["meta"]: {"deploys": ["bosh-primary"], "says": OLD},
+        },
+        "pins": {address: OLD for name, address in ADDRESSES.items() if name != "micro"},
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs one file of a role's tasks on the site; returns the exit code and what was told."""
+    collection = tmp_path / "ansible_collections" / "bosh" / "ha"
+    collection.parent.mkdir(parents=True)
+    collection.symlink_to(Path(__file__).parents[2])
+
+    def play(site: dict[str, Any], role: str, tasks: str, *words: str, **more: Any) -> tuple[int, str]:
+        path, pins = tmp_path / "site.json", tmp_path / "known_hosts"
+        path.write_text(json.dumps(site), encoding="utf-8")
+        pins.write_text("".join(f"{address} {key}\n" for address, key in site["pins"].items()), encoding="utf-8")
+        for name, text in {"ssh": SSH, "bosh": BOSH}.items():
+            (tmp_path / name).write_text(text.format(python=sys.executable, site=str(path)), encoding="utf-8")
+            (tmp_path / name).chmod(0o755)
+        directors = {
+            name: {"address": address, "client_secret": "not-for-eyes", "ca_cert": "-----BEGIN CERTIFICATE-----"}
+            for name, address in ADDRESSES.items()
+        }
+        directors["micro"]["state_file"] = str(tmp_path / "micro-state.json")
+        said = [
+            {"_validate_inputs_store": {"item": name}, "logged_in": address in site["directors"], "reachable": True}
+            for name, address in ADDRESSES.items()
+        ]
+        said[0]["reachable"] = ADDRESSES["micro"] in site["directors"]
+        variables = {
+            "bosh_ha_directors": directors,
+            "bosh_ha_known_hosts": str(pins),
+            "bosh_ha_work_dir": str(tmp_path / "work"),
+            "bosh_ha_cli_options": {"cli": str(tmp_path / "bosh")} | more,
+            "validate_inputs_timeout": 1,
+            "_validate_inputs_said": {"results": said},
+            "_bootstrap_micro_env": {"changed": True, "vm_cid": "vm-new"},
+            "_bootstrap_micro_cid_before": "",
+            "ansible_ssh_executable": str(tmp_path / "ssh"),
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={pins} -o StrictHostKeyChecking=yes -o ProxyJump=jump",
+            "ansible_host_key_checking": True,
+            "ansible_user": "jumpbox",
+            "ansible_python_interpreter": sys.executable,
+        }
+        hosts = {name: {"ansible_host": address} for name, address in ADDRESSES.items()}
+        (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}), encoding="utf-8")
+        include = {"ansible.builtin.include_role": {"name": f"bosh.ha.{role}", "tasks_from": tasks}}
+        book = [{"hosts": "localhost", "gather_facts": False, "tasks": [include]}]
+        (tmp_path / "play.yml").write_text(json.dumps(book), encoding="utf-8")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BOSH_"))} | {
+            "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
+            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
+            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_SSH_ARGS": "",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        }
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(tmp_path / "hosts.json"), *words]
+        done = subprocess.run(
+            [*command, str(tmp_path / "play.yml")],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return done.returncode, " ".join((done.stdout + done.stderr).replace("\\n", " ").split())
+
+    return play
+
+
+def pins_in(tmp_path: Path) -> dict[str, str]:
+    lines = (tmp_path / "known_hosts").read_text(encoding="utf-8").splitlines()
+    return {address: key for address, _space, key in (line.partition(" ") for line in lines)}
+
+
+@pytest.mark.parametrize(("name", "by"), [("primary", "meta"), ("meta", "primary")])
+def test_a_key_that_the_director_tells_and_the_host_shows_is_pinned(run, site, tmp_path, name, by):
+    site["shows"][ADDRESSES[name]] = site["directors"][ADDRESSES[by]]["says"] = NEW
+    rc, told = run(site, "validate_inputs", "host_keys")
+    assert rc == 0, told
+    assert f"{name} ({ADDRESSES[name]}) shows a host key that was not pinned, and {by}, which deploys it" in told
+    assert pins_in(tmp_path) == site["pins"] | {ADDRESSES[name]: NEW}
+    looked = [
+        line for line in (tmp_path / "site.json.ssh").read_text(encoding="utf-8").splitlines() if "accept-new" in line
+    ]
+    assert len(looked) == 1 and "ProxyJump=jump" in looked[0]
+
+
+def test_a_run_that_was_stopped_before_the_first_pin(run, site, tmp_path):
+    del site["pins"][ADDRESSES["meta"]]
+    assert run(site, "validate_inputs", "host_keys")[0] == 0
+    assert pins_in(tmp_path)[ADDRESSES["meta"]] == OLD
+
+
+def test_while_micro_deploys_primary_it_is_micro_that_vouches(run, site, tmp_path):
+    site["directors"][ADDRESSES["micro"]] = {"deploys": ["bosh-primary"], "says": NEW}
+    site["directors"][ADDRESSES["meta"]] = {"deploys": [], "says": STRANGE}
+    site["pins"][ADDRESSES["micro"]] = OLD
+    site["shows"][ADDRESSES["primary"]] = NEW
+    rc, told = run(site, "validate_inputs", "host_keys")
+    assert rc == 0, told
+    assert "and micro, which deploys it" in told
+    assert pins_in(tmp_path)[ADDRESSES["primary"]] == NEW
+
+
+@pytest.mark.parametrize(
+    ("director", "reason"),
+    [
+        ({"deploys": ["bosh-primary"], "says": NEW}, f"shows {STRANGE}, and the director says {NEW}"),
+        ({"deploys": ["bosh-primary"], "says": ""}, "0 instances answered"),
+        ({"deploys": ["else"], "says": STRANGE}, "no director that answers has the deployment bosh-primary"),
+        (None, "no director that answers has the deployment bosh-primary"),
+    ],
+)
+def test_a_key_that_no_director_tells_is_refused(run, site, tmp_path, director, reason):
+    site["shows"][ADDRESSES["primary"]] = STRANGE
+    if director:
+        site["directors"][ADDRESSES["meta"]] = director
+    else:
+        del site["directors"][ADDRESSES["meta"]]
+    rc, told = run(site, "validate_inputs", "host_keys")
+    assert rc == 2, told
+    assert "primary (10.10.0.4) shows another host key than the one that is pinned" in told
+    assert reason in told
+    assert pins_in(tmp_path) == site["pins"]
+
+
+def test_nobody_vouches_for_micro(run, site, tmp_path):
+    site["pins"][ADDRESSES["micro"]] = OLD
+    site["shows"][ADDRESSES["micro"]] = NEW
+    rc, told = run(site, "validate_inputs", "host_keys")
+    assert rc == 2
+    assert "micro (10.10.0.3) shows another host key than the one that is pinned" in told
+    assert pins_in(tmp_path) == site["pins"]
+
+
+def test_check_mode_pins_nothing_and_says_what_a_run_would_do(run, site, tmp_path):
+    site["shows"][ADDRESSES["primary"]] = site["directors"][ADDRESSES["meta"]]["says"] = NEW
+    rc, told = run(site, "validate_inputs", "host_keys", "--check")
+    assert rc == 2
+    assert "a run without --check pins it, as its director tells the same one" in told
+    assert pins_in(tmp_path) == site["pins"]
+
+
+def test_a_micro_that_answers_through_the_proxy_is_not_made_again(run, site):
+    proxy = {"all_proxy": "socks5://127.0.0.1:9"}
+    assert run(site, "bootstrap_micro", "look", **proxy)[0] == 0
+    site["directors"][ADDRESSES["micro"]] = {"deploys": [], "says": ""}
+    rc, told = run(site, "bootstrap_micro", "look", **proxy)
+    assert rc == 2
+    assert "although a director answers at 10.10.0.3; create-env would make a second Micro" in told
+
+
+def test_micro_s_first_key_is_read_through_the_jump_host(run, site, tmp_path):
+    site["directors"][ADDRESSES["micro"]] = {"deploys": [], "says": ""}
+    rc, told = run(site, "bootstrap_micro", "greet")
+    assert rc == 0, told
+    assert pins_in(tmp_path)[ADDRESSES["micro"]] == OLD
+    [looked] = (tmp_path / "site.json.ssh").read_text(encoding="utf-8").splitlines()
+    assert "ProxyJump=jump" in looked
