@@ -15,7 +15,7 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Compares the wanted config with the director's as data, and updates or deletes it.
   - Values below C(properties) and C(bosh) may be secrets; as BOSH does in its diff of a deployment, they are shown as C(<redacted>).
-extends_documentation_fragment: [bosh.ha.director]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
@@ -23,10 +23,6 @@ attributes:
   diff_mode:
     description: The config before and after, properties redacted.
     support: full
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   type:
     description: Type of the config.

@@ -15,26 +15,19 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(bosh create-env) or C(bosh delete-env) with the manifest and its state file.
   - The state file is checked before it is used, as a damaged one is dangerous, and a copy of it is kept.
-extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Says whether a change is expected, without changing anything.
     details: The digest of the interpolated manifest is compared with the one in the state file, as create-env does.
       A tarball that was exchanged behind the same URL is seen only by create-env itself.
     support: partial
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
   action:
     description: An action plugin follows the command while it runs and shows each new stage and percentage.
     support: full
   async:
     description: With C(async) set on the task nothing is followed.
     support: full
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   state_file:
     description: State file of the environment.

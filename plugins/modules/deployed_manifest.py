@@ -15,7 +15,7 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Returns the manifest of the last successful deploy as data.
   - The values of variables are in it, so use C(no_log).
-extends_documentation_fragment: [bosh.ha.director]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes]
 attributes:
   check_mode:
     description: Nothing is changed.
@@ -23,10 +23,6 @@ attributes:
   diff_mode:
     description: Nothing is compared.
     support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   deployment:
     description: Name of the deployment.

@@ -16,7 +16,7 @@ description:
   - Runs C(bosh deploy) with the manifest and what is laid over it, or C(bosh delete-deployment).
   - Whether something changed is what BOSH said, that is a diff of the manifest, or an instance that its task touched.
   - Check mode is C(bosh deploy --dry-run), built by the same code as the deploy. The diff is BOSH's own, with values redacted.
-extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest, bosh.ha.attributes]
 attributes:
   check_mode:
     description: A dry run, with a copy of the vars store.
@@ -31,10 +31,6 @@ attributes:
   async:
     description: With C(async) set on the task nothing is followed.
     support: full
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   deployment:
     description: Name of the deployment. A manifest that names another is refused by BOSH.

@@ -15,7 +15,7 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Asks a director for its identity, deployments, releases, stemcells, configs, VMs, locks and running tasks.
   - A director that answers but refuses the client is told apart from one that does not answer.
-extends_documentation_fragment: [bosh.ha.director]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes]
 attributes:
   check_mode:
     description: Nothing is changed.
@@ -23,10 +23,6 @@ attributes:
   diff_mode:
     description: Nothing is compared.
     support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   gather_subset:
     description: What to ask for besides the director itself. V(vms) makes a task of its own on the director.

@@ -16,17 +16,11 @@ description:
   - Checks the state file of C(bosh create-env) and tells the CIDs that it has.
   - A VM that another director terminated can be forgotten, which is what C(bosh delete-env) does after it deleted the VM.
     Its disk stays, so a later C(create-env) makes a VM with this disk.
+extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
     support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   state_file:
     description: State file of the environment. One that is not there names nothing.

@@ -15,18 +15,11 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Adds or removes an alias, as C(bosh alias-env) and C(bosh unalias-env) do.
   - The address and the CA are compared with what the config has, so nothing is asked of a director whose alias is right.
-extends_documentation_fragment: [bosh.ha.director]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
     support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   alias:
     description: Name of the alias.

@@ -20,18 +20,11 @@ description:
     A pinned key is never replaced on first use.
   - What a host shows is read by C(ssh), without a login, through the jump hosts that O(ssh_args) or ssh's own config name.
     Their keys must be in the known_hosts files of whoever runs this.
-extends_documentation_fragment: [bosh.ha.director]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
     support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   address:
     description: Address of the VM.

@@ -15,18 +15,7 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(bosh interpolate) and returns the result as data. Where vars files or a vars store are given, secrets are in it, so use C(no_log) then.
   - Variables that the vars store does not have yet are generated for this result alone; the vars store itself is never written.
-extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest]
-attributes:
-  check_mode:
-    description: Nothing is changed.
-    support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest, bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
   path:
     description: Path of a part of the result, such as V(/director_ssl/ca), to return only that. A part that is no mapping and no list is returned as text.

@@ -17,17 +17,11 @@ description:
   - Where C(monit summary) has a form that is not known, the XML of monit's own HTTP port is read.
   - C(monit stop all) returns at once, and a copy of a running PostgreSQL goes through without complaint.
     So a stop is proved by closed ports and by processes, not by monit's word alone.
+extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
     support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   state:
     description: What all processes shall be. Without it the module only asks.

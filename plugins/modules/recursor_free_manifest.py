@@ -21,6 +21,7 @@ description:
   - It runs where the manifest is, which is the control node.
 requirements:
   - PyYAML
+extends_documentation_fragment: [bosh.ha.attributes]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
@@ -28,10 +29,6 @@ attributes:
   diff_mode:
     description: The lines that are removed, without the lines around them, which may hold secrets.
     support: full
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   path:
     description: The manifest. It keeps its mode and owner; where it is a symbolic link, the file behind it is changed.

@@ -15,18 +15,11 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(bosh update-resurrection on) or C(off), unless the director already has it so.
   - The CLI has no command that shows the switch; the director's own C(GET /resurrection) does, read through C(bosh curl).
-extends_documentation_fragment: [bosh.ha.director]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
     support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   enabled:
     description: Whether the director resurrects lost VMs.

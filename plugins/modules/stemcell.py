@@ -15,24 +15,17 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Uploads a stemcell unless the director already has this name and version, or deletes it.
   - Where name and version are not given, they are read from the tarball, if it is a local file; BOSH itself then still skips what it has.
-extends_documentation_fragment: [bosh.ha.director]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
     support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
   action:
     description: An action plugin follows the command while it runs and shows each new stage and percentage.
     support: full
   async:
     description: With C(async) set on the task nothing is followed.
     support: full
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   url:
     description: Path or URL of the tarball. Needed when it is to be present.

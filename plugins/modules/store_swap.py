@@ -15,17 +15,11 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Exchanges the entries of a store with those of C(bosh_ha_staging) by renames on one disk, keeping its own in C(bosh_ha_kept).
   - It may be interrupted anywhere, as the directories themselves tell how far it came, and the next call goes on from there.
+extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Does the deed to stand-ins of the store's entries, so result, phase and refusal are those of the deed.
     support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   store:
     description: The persistent disk's mount point.

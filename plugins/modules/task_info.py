@@ -14,18 +14,7 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Running or recent tasks, and the events of each where asked.
-extends_documentation_fragment: [bosh.ha.director]
-attributes:
-  check_mode:
-    description: Nothing is changed.
-    support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
   id:
     description: Only this task.

@@ -17,24 +17,17 @@ description:
   - A director terminates VMs that it does not know, too, through its default CPI, so any surviving director on the account replaces the IaaS console.
   - A gone CID is no error for BOSH, so the module asks first whether the deployment still has the VM.
     Of a VM of no deployment it can only say that it was told to be deleted.
-extends_documentation_fragment: [bosh.ha.director]
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
     support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
   action:
     description: An action plugin follows the command while it runs and shows each new stage and percentage.
     support: full
   async:
     description: With C(async) set on the task nothing is followed.
     support: full
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
 options:
   cid:
     description: CID of the VM.

@@ -15,18 +15,7 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Instances with the CIDs of VM and disks, and what the agent says of itself.
   - Right after the loss of a VM the director still lists its old CID as V(unresponsive agent).
-extends_documentation_fragment: [bosh.ha.director]
-attributes:
-  check_mode:
-    description: Nothing is changed.
-    support: full
-  diff_mode:
-    description: Nothing is compared line by line.
-    support: none
-  platform:
-    description: Where the module can run.
-    support: full
-    platforms: posix
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
   deployment:
     description: Name of the deployment.
