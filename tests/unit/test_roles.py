@@ -182,3 +182,14 @@ def test_the_readme_names_every_entry_point(role: str) -> None:
     readme = (ROLES / role / "README.md").read_text(encoding="utf-8")
     for point in set(spec(role)) - {"main"}:
         assert f"tasks_from: {point}" in readme
+
+
+@per_role
+def test_what_is_waited_for_is_looked_at(role: str) -> None:
+    # With 0 retries Ansible does not evaluate `until` at all (executor/task_executor.py).
+    for path in files(role):
+        for task in tasks(load(path) or []):
+            if "until" in task:
+                retries = task.get("retries")
+                always = retries > 0 if isinstance(retries, int) else str(retries).endswith(", 1] | max }}")
+                assert always, f"{path.name}: {task['name']}: retries may be 0"
