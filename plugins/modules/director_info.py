@@ -39,7 +39,9 @@ options:
       - Only the places are returned, as the configs themselves may hold secrets.
     type: str
   fail_when_unreachable:
-    description: Whether an unreachable director, or one that refuses the client, is a failure.
+    description:
+      - Whether an unreachable director, or one that refuses the client, is a failure.
+      - Where it is none, and O(environment) is an address and no proxy is used, the CLI is not asked when nobody listens there within 5 s.
     type: bool
     default: true
 """
@@ -146,11 +148,16 @@ from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFa
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import SUBSETS, configs, gather, identity
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.manifests import address_mentions
+from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import silence
 
 
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     wanted = set(module.params["gather_subset"])
     wanted = set(SUBSETS) if "all" in wanted else wanted - {"info"}
+    if not module.params["fail_when_unreachable"] and not module.params["all_proxy"]:
+        reason = silence(module.params["environment"] or "")
+        if reason:
+            return {"changed": False, "reachable": False, "logged_in": False, "reason": reason, "cause": "unreachable"}
     try:
         who = identity(cli)
         facts = gather(cli, wanted, module.params["deployment"] or "")
