@@ -27,7 +27,7 @@ def endpoint(environment: str) -> tuple[str, int] | None:
 
 
 def silence(environment: str, seconds: float = 5) -> str:
-    """Why nobody can be talked to there, in the system's words; an empty string where somebody listens or nobody can tell."""
+    """Why nobody listens there, in the system's words; an empty string where somebody does or nobody can tell."""
     where = endpoint(environment)
     if where is None:
         return ""
