@@ -11,13 +11,15 @@ COLLECTIONS := $(CACHE)/collections
 export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 
-.PHONY: help venv demo lab-up lab-down lint units lab-units sanity molecule test clean
+# The packages come before the venv, which needs one of them.
+.NOTPARALLEL:
+.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule test clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 $(VENV)/.test: requirements/test.txt requirements/controller.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "PYTHON=$(PYTHON) is older than Python 3.11: set PYTHON to a newer one"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' || { echo "PYTHON=$(PYTHON) is not there, older than Python 3.11, or without venv: set PYTHON, or install python3-venv"; exit 1; }
 	@echo "Installing Ansible and the test tools into .venv"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -r requirements/test.txt
@@ -29,9 +31,13 @@ venv: $(VENV)/.test ## Ansible and the test tools, in .venv
 
 APT := podman runc netavark iptables iproute2 mmdebstrap openssh-client rsync python3-venv
 
-$(CACHE)/apt:
+able: # whether this machine can have the lab at all; nothing is changed
 	@[ "$$(id -u)" = 0 ] || { echo "root is needed: the lab makes a network and containers of its own; run it with sudo"; exit 1; }
 	@command -v apt-get >/dev/null || { echo "this is no Debian: the lab needs Debian 12 or 13 with apt-get"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "PYTHON=$(PYTHON) is not there or older than Python 3.11: set PYTHON to a newer one"; exit 1; }
+	@unshare --mount --net --pid --fork true || { echo "Podman can't run here: this machine may make no namespaces; use a VM, or a container with --privileged"; exit 1; }
+
+$(CACHE)/apt: | able
 	@echo "Installing from Debian: $(APT)"
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(APT) >/dev/null
@@ -44,7 +50,7 @@ lab-up: $(CACHE)/apt ## the lab: network, stemcell image, release, an operator's
 lab-down: ## remove the lab
 	lab/bin/lab down
 
-demo: venv lab-up ## Micro, Primary and Meta become a pair that resurrects each other
+demo: $(CACHE)/apt venv lab-up ## Micro, Primary and Meta become a pair that resurrects each other
 	PATH=$(CURDIR)/lab/bin:$$PATH ansible-playbook -i inventories/lab playbooks/binary_boshes.yml
 
 $(VENV)-lab/.test: lab/requirements.txt
@@ -69,10 +75,10 @@ units: venv ## unit tests
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 1200 tests/run-sanity
 
-molecule: venv lab-up ## the whole migration and a scenario for each role, on the lab
+molecule: $(CACHE)/apt venv lab-up ## the whole migration and a scenario for each role, on the lab
 	timeout 2100 tests/run-molecule
 
-test: lint units lab-units sanity molecule ## everything that CI runs
+test: $(CACHE)/apt lint units lab-units sanity molecule ## everything that CI runs
 
 clean: ## what the targets above left in the checkout
 	rm -rf $(VENV) $(VENV)-lab $(CACHE) .ansible .mypy_cache .ruff_cache collections
