@@ -145,7 +145,13 @@ def list_orphans(call: Call) -> Any:
 
 
 def list_events(call: Call) -> Any:
-    rows = call.session.scalars(sa.select(Event).order_by(Event.id.desc()).limit(200))
+    query = sa.select(Event).order_by(Event.id.desc()).limit(200)
+    for name in ("user", "action", "object_type", "object_name", "task", "deployment", "instance"):
+        if value := call.query.get(name):
+            query = query.where(getattr(Event, name) == value)
+    if (before := call.query.get("before_id", "")).isdigit():
+        query = query.where(Event.id < int(before))
+    rows = call.session.scalars(query)
     return [
         {
             "id": str(row.id),
@@ -165,6 +171,17 @@ def list_events(call: Call) -> Any:
 
 
 # Tasks
+
+
+#: Kinds of tasks that are listed without `--all`: neither `scan and fix` nor `apply resolutions` (tasks_controller.rb).
+NOT_VERBOSE = (
+    "update_stemcell",
+    "delete_stemcell",
+    "update_release",
+    "delete_release",
+    "update_deployment",
+    "delete_deployment",
+)
 
 
 def task_json(task: Task) -> dict[str, Any]:
@@ -188,9 +205,9 @@ def list_tasks(call: Call) -> Any:
     if deployment := call.query.get("deployment"):
         query = query.where(Task.deployment_name == deployment)
     if call.query.get("verbose", "1") == "1":
-        query = query.where(Task.type.not_in(("vms", "instances", "ssh")))
+        query = query.where(Task.type.in_(NOT_VERBOSE))
     if limit := call.query.get("limit"):
-        query = query.limit(int(limit))
+        query = query.limit(max(int(limit) if limit.isdigit() else 1, 1))
     return [task_json(task) for task in call.session.scalars(query)]
 
 
@@ -226,7 +243,8 @@ def task_output(call: Call) -> Any:
 def cancel_task(call: Call) -> Any:
     task = _task(call)
     if task.state not in ("queued", "processing"):
-        raise Refused(400, 10001, f"Cannot cancel task {task.id}: invalid state ({task.state})")
+        # As the real one: a text, not JSON.
+        return PlainTextResponse(f"Cannot cancel task {task.id}: invalid state ({task.state})\n", status_code=400)
     task.state = "cancelling" if task.state == "processing" else "cancelled"
     call.session.commit()
     return Response(status_code=204)
@@ -388,7 +406,15 @@ def diff_config(call: Call) -> Any:
 
 
 def cloud_configs(call: Call) -> Any:
-    query = sa.select(Config).where(Config.type == "cloud", ~Config.deleted).order_by(Config.id.desc()).limit(1)
+    return _old_configs(call, "cloud")
+
+
+def runtime_configs(call: Call) -> Any:
+    return _old_configs(call, "runtime")
+
+
+def _old_configs(call: Call, kind: str) -> Any:
+    query = sa.select(Config).where(Config.type == kind, ~Config.deleted).order_by(Config.id.desc()).limit(1)
     return [
         {"properties": row.content, "created_at": row.created_at.strftime("%Y-%m-%d %H:%M:%S UTC")}
         for row in call.session.scalars(query)
@@ -397,6 +423,11 @@ def cloud_configs(call: Call) -> Any:
 
 def add_cloud_config(call: Call) -> Any:
     _save_config(call, "cloud", call.query.get("name") or "default", call.body.decode())
+    return Response(status_code=201)
+
+
+def add_runtime_config(call: Call) -> Any:
+    _save_config(call, "runtime", call.query.get("name") or "default", call.body.decode())
     return Response(status_code=201)
 
 
@@ -420,7 +451,9 @@ def deployment_json(deployment: Deployment, locked: set[str]) -> dict[str, Any]:
 def list_deployments(call: Call) -> Any:
     locked = {
         name.rpartition(":")[2]
-        for name in call.session.scalars(sa.select(Lock.name).where(Lock.name.startswith("lock:deployment:")))
+        for name in call.session.scalars(
+            sa.select(Lock.name).where(Lock.name.startswith("lock:deployment:"), Lock.expired_at > now())
+        )
     }
     return [
         deployment_json(row, locked) for row in call.session.scalars(sa.select(Deployment).order_by(Deployment.name))
@@ -525,7 +558,7 @@ def list_instances(call: Call) -> Any:
             "index": item.index,
             "id": item.uuid,
             "az": item.availability_zone,
-            "expects_vm": item.state == "started" and not item.ignore,
+            "expects_vm": item.state in jobs.EXPECTING_VM,
             "ips": [network["ip"] for network in (item.spec_json.get("networks") or {}).values()],
         }
         for item in _instances(call)
@@ -567,7 +600,7 @@ def apply_resolutions(call: Call) -> Any:
 def scan_and_fix(call: Call) -> Any:
     name = call.deployment().name
     if attribute(call.session, "resurrection_paused") == "true":
-        raise Refused(400, 80004, "Resurrector is paused")
+        raise Refused(400, 410004, "Resurrector is paused")
     return call.task("scan_and_fix", "scan and fix", name, name=name, jobs=call.json()["jobs"])
 
 
@@ -585,9 +618,8 @@ def log_in(call: Call) -> Any:
 
 
 def remove_vm(call: Call) -> Any:
-    known = call.session.scalars(sa.select(Vm).where(Vm.cid == call.path["cid"])).first()
-    deployment = known.instance.deployment.name if known else None
-    return call.task("delete_vm", f"delete vm {call.path['cid']}", deployment, cid=call.path["cid"])
+    # The task belongs to no deployment (vms_controller.rb).
+    return call.task("delete_vm", f"delete vm {call.path['cid']}", cid=call.path["cid"])
 
 
 def nothing(_call: Call) -> Any:
@@ -621,7 +653,8 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/configs/{id:int}", get_config),
     ("GET", "/cloud_configs", cloud_configs),
     ("POST", "/cloud_configs", add_cloud_config),
-    ("GET", "/runtime_configs", nothing),
+    ("GET", "/runtime_configs", runtime_configs),
+    ("POST", "/runtime_configs", add_runtime_config),
     ("GET", "/deployments", list_deployments),
     ("POST", "/deployments", add_deployment),
     ("GET", "/deployment_configs", deployment_configs),
@@ -653,7 +686,8 @@ def application(engine: sa.Engine, config: dict[str, Any]) -> Starlette:
             name, _colon, password = base64.b64decode(value).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return ""
-        return name if hmac.compare_digest(passwords.get(name, "\0"), password) else ""
+        known = passwords.get(name)
+        return name if known is not None and hmac.compare_digest(known.encode(), password.encode()) else ""
 
     def answer(handler: Handler, request: Request, user: str, body: bytes) -> Response:
         try:
@@ -663,6 +697,9 @@ def application(engine: sa.Engine, config: dict[str, Any]) -> Starlette:
             return JSONResponse({"code": refused.code, "description": str(refused)}, status_code=refused.status)
         except sa.exc.OperationalError as error:
             return JSONResponse({"code": 100, "description": f"{error.orig}"}, status_code=500)
+        except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+            # A body that is no JSON, or lacks what is needed.
+            return JSONResponse({"code": 100, "description": f"Bad request: {error!r}"}, status_code=400)
         return said if isinstance(said, Response) else JSONResponse(said)
 
     def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:

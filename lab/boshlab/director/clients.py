@@ -95,6 +95,8 @@ class Agents:
         try:
             answer = future.result(timeout + 15)
         except TimeoutError as error:
+            # One that still waits for the bus itself must not go on beside the next.
+            future.cancel()
             raise AgentTimeout(f"Timed out sending '{method}' to agent '{agent_id}' after {timeout} seconds") from error
         if answer.get("exception"):
             raise AgentError(answer["exception"]["message"])

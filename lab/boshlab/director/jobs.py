@@ -52,6 +52,8 @@ RESOLUTIONS = {
     ),
     "missing_disk": ("ignore", "delete_disk_reference"),
 }
+#: States of an instance that shall have a VM; the lab has no errands (models/instance.rb, expects_vm?).
+EXPECTING_VM = ("started", "stopped")
 AUTO = {"missing_vm": "recreate_vm", "unresponsive_agent": "ignore", "missing_disk": "ignore"}
 
 
@@ -177,7 +179,10 @@ def update_deployment(
                     context.session.add(deployment)
                     context.session.commit()
         with context.step("Preparing deployment", "Rendering templates", index=2):
-            wanted = plan.plan(context.session, context.blobstore, data, context.config["address"])
+            try:
+                wanted = plan.plan(context.session, context.blobstore, data, context.config["address"])
+            except KeyError as missing:
+                raise Failure(f"Required property {missing} was not specified in object", 40001) from missing
         if dry_run:
             return f"/deployments/{name}"
         with context.step("Preparing package compilation", "Finding packages to compile"):
@@ -271,13 +276,15 @@ def change_state(context: Context, name: str, state: str) -> str:
     with context.lock("deployment", name):
         for instance in instances_of(context, deployment):
             with context.step("Updating instance", f"{instance} (canary)", tags=[instance.job]) as progress:
-                if state in ("stopped", "restart", "recreate"):
+                if state in ("stopped", "detached", "restart", "recreate"):
                     instances.stop_jobs(context, instance, progress)
-                if state == "recreate":
+                if state == "detached":
+                    instances.delete_vms(context, instance)
+                elif state == "recreate" or (state == "started" and instance.vm is None):
                     instances.recreate_vm(context, instance)
                 elif state in ("started", "restart"):
                     instances.start_jobs(context, instance, progress)
-                instance.state = "stopped" if state == "stopped" else "started"
+                instance.state = state if state in ("stopped", "detached") else "started"
                 context.session.commit()
     return f"/deployments/{name}"
 
@@ -364,11 +371,14 @@ def _scan(context: Context, deployment: Deployment, only: set[str] | None) -> li
     found: list[tuple[str, int, dict[str, Any]]] = []
     looked_at = [item for item in instances_of(context, deployment) if only is None or item.uuid in only]
     # A VM that `delete-vm` took has no row any more, but its instance still wants one.
-    expecting = [instance for instance in looked_at if instance.state == "started"]
+    expecting = [instance for instance in looked_at if instance.state in EXPECTING_VM]
     stage = f"Scanning {len(expecting)} VMs"
-    ok = unresponsive = missing = 0
+    ok = unresponsive = missing = ignored = 0
     with context.step(stage, "Checking VM states", total=2):
         for instance in expecting:
+            if instance.ignore:
+                ignored += 1
+                continue
             if instance.vm is None:
                 found.append(("missing_vm", instance.id, {}))
                 missing += 1
@@ -383,7 +393,10 @@ def _scan(context: Context, deployment: Deployment, only: set[str] | None) -> li
                 else:
                     found.append(("missing_vm", instance.id, {"cid": instance.vm.cid}))
                     missing += 1
-    with context.step(stage, f"{ok} OK, {unresponsive} unresponsive, {missing} missing, 0 unbound", total=2, index=2):
+    told = f"{ok} OK, {unresponsive} unresponsive, {missing} missing, 0 unbound" + (
+        f", {ignored} ignored" if ignored else ""
+    )
+    with context.step(stage, told, total=2, index=2):
         pass
     disks = [disk for instance in looked_at for disk in instance.disks]
     if only is None:
@@ -438,7 +451,7 @@ def _apply(context: Context, deployment: Deployment, resolutions: dict[str, str 
         chosen.append((problem, resolution or AUTO[problem.type]))
     errors = []
     for number, (problem, resolution) in enumerate(chosen, start=1):
-        words = f"{describe(context.session, problem)} ({problem.type} {number}): {PLANS[resolution]}"
+        words = f"{describe(context.session, problem)} ({problem.type} {problem.resource_id}): {PLANS[resolution]}"
         try:
             with context.step("Applying problem resolutions", words, total=len(chosen), index=number):
                 _resolve(context, problem, resolution)
@@ -481,16 +494,22 @@ def _resolve(context: Context, problem: DeploymentProblem, resolution: str) -> N
 def scan_and_fix(context: Context, name: str, jobs: dict[str, list[str]]) -> str:
     """What the health monitor asks for (jobs/cloud_check/scan_and_fix.rb)."""
     if attribute(context.session, "resurrection_paused") == "true":
-        raise Failure("Resurrector is paused", 80004)
+        raise Failure("Resurrector is paused", 410004)
     deployment = deployment_named(context, name)
+    wanted = {uuid for ids in jobs.values() for uuid in ids}
+    if not context.config.get("auto_fix_stateful_nodes", True):
+        # What has a disk is then left to a person.
+        wanted -= {instance.uuid for instance in instances_of(context, deployment) if instance.disk}
     with context.lock("deployment", name):
-        problems = _scan(context, deployment, {uuid for ids in jobs.values() for uuid in ids})
+        problems = _scan(context, deployment, wanted)
         fixable = {
             str(problem.id): "recreate_vm"
             for problem in problems
             if problem.type in ("missing_vm", "unresponsive_agent")
         }
-        return _apply(context, deployment, fixable) if fixable else "scan and fix complete"
+        if fixable:
+            _apply(context, deployment, fixable)
+    return "scan and fix complete"
 
 
 # Logging in

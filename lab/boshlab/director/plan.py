@@ -19,6 +19,8 @@ from boshlab.director.tasks import Failure
 from boshlab.render import load_job, render_job, rendered_archive
 
 REDACTED = "<redacted>"
+#: Mappings whose values are not shown (manifest/redactor.rb).
+REDACTED_KEYS = ("properties", "bosh")
 
 
 def cloud_config(session: Session) -> tuple[int, dict[str, Any]]:
@@ -293,13 +295,20 @@ class _Hidden(str):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Hidden) and other.of == self.of
 
+    def __ne__(self, other: object) -> bool:
+        # str has one of its own, to which all redacted values are the same.
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(self.of)
 
 
 def _mark(data: Any, _which: str, inside: bool = False) -> Any:
     if isinstance(data, dict):
-        return {key: _mark(value, _which, inside or key in ("properties", "env")) for key, value in data.items()}
+        return {
+            key: _mark(value, _which, inside or (key in REDACTED_KEYS and isinstance(value, dict)))
+            for key, value in data.items()
+        }
     if isinstance(data, list):
         return [_mark(value, _which, inside) for value in data]
     return _Hidden(data) if inside else data

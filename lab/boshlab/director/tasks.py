@@ -10,7 +10,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,8 @@ class Context:
 
         def renew() -> None:
             while not stop.wait(RENEW_SECONDS):
-                with self.engine.begin() as connection:
+                # PostgreSQL may be away for a moment: the next renewal comes before the lock expires.
+                with suppress(sa.exc.OperationalError), self.engine.begin() as connection:
                     until = now() + timedelta(seconds=LOCK_SECONDS)
                     connection.execute(sa.update(Lock).where(Lock.uid == uid).values(expired_at=until))
 
@@ -156,7 +157,10 @@ _AGENTS: dict[str, Agents] = {}
 
 
 def _agents(config: dict[str, Any], director_uuid: str) -> Agents:
-    return _AGENTS.setdefault(director_uuid, Agents(config, director_uuid))
+    # Each has a thread and a connection of its own: one for all tasks of a worker.
+    if director_uuid not in _AGENTS:
+        _AGENTS[director_uuid] = Agents(config, director_uuid)
+    return _AGENTS[director_uuid]
 
 
 def start(
@@ -203,22 +207,31 @@ def run(
     arguments: dict[str, Any],
 ) -> None:
     """Do one task and write down how it ended."""
-    context = Context(engine, config, task_id)
-    state, result = "done", ""
+    context, state, result = None, "done", ""
     try:
+        context = Context(engine, config, task_id)
         result = jobs[kind](context, **arguments) or ""
     except TaskCancelled as cancelled:
-        state, result = "cancelled", str(cancelled)
+        if context:
+            context.error_event(10001, str(cancelled))
+        state, result = "cancelled", "task cancelled"
     except Exception as error:
-        context.debug(traceback.format_exc())
-        context.error_event(getattr(error, "code", 450001), str(error))
-        state, result = "error", str(error)
+        state, result = "error", str(error) or type(error).__name__
+        if context:
+            # A full disk must not hide why the task failed.
+            with suppress(OSError):
+                context.debug(traceback.format_exc())
+            context.error_event(getattr(error, "code", 450001), result)
     finally:
-        context.session.close()
+        if context:
+            context.session.close()
     with Session(engine) as session, session.begin():
         task = session.get_one(Task, task_id)
         task.state, task.result, task.timestamp = state, result, now()
-        for name, text in (("event", task.event_output), ("result", task.result_output)):
+        logs = (("event", task.event_output), ("result", task.result_output))
+    # The logs are copies for a person; a task whose end is not in the database would hold up everybody.
+    with suppress(OSError):
+        for name, text in logs:
             (TASKS / str(task_id) / name).write_text(text, encoding="utf-8")
 
 

@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Units for the director's API and tasks, with SQLite for PostgreSQL and agents and CPI that only remember."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from boshlab.director import instances, jobs, tasks
+from boshlab.director.api import application
+from boshlab.director.clients import AgentTimeout
+from boshlab.director.db import (
+    Deployment,
+    DeploymentProblem,
+    Event,
+    Instance,
+    Lock,
+    PersistentDisk,
+    Task,
+    Vm,
+    migrate,
+    now,
+)
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+CONFIG = {
+    "name": "micro",
+    "address": "10.10.0.3",
+    "cpi": "/none",
+    "ping_timeout": 1,
+    "users": [{"name": "admin", "password": "geheim-ä"}, {"name": "hm", "password": "hm"}],
+}
+
+
+class World:
+    """Which agents answer and which VMs and disks there are."""
+
+    def __init__(self) -> None:
+        self.answering, self.vms, self.disks = {"agent-0"}, {"vm-0"}, {"disk-0"}
+
+    def ask(self, agent_id: str, method: str, *_arguments: Any, timeout: float = 45) -> Any:
+        if agent_id not in self.answering:
+            raise AgentTimeout(f"Timed out sending '{method}' to agent '{agent_id}' after {timeout} seconds")
+        return {"job_state": "running", "processes": []}
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        if method in ("has_vm", "has_disk"):
+            return arguments[0] in (self.vms if method == "has_vm" else self.disks)
+        return self.vms.discard(arguments[0]) if method == "delete_vm" else None
+
+
+class Director:
+    """An API and a worker on one database, in which bosh-primary has one instance with a disk."""
+
+    def __init__(self, directory: Path) -> None:
+        self.world = World()
+        self.engine = sa.create_engine(f"sqlite:///{directory}/db", connect_args={"timeout": 10})
+        migrate(self.engine)
+        self.client = TestClient(application(self.engine, CONFIG), follow_redirects=False)
+        self.client.auth = ("admin", "geheim-ä")
+        with Session(self.engine) as session, session.begin():
+            deployment = Deployment(name="bosh-primary", manifest="name: bosh-primary", releases=[], stemcells=[])
+            session.add(deployment)
+            session.flush()
+            session.add(Instance(id=7, job="bosh", index=0, uuid="i-0", availability_zone="z1", deployment_id=1))
+            session.add(Vm(cid="vm-0", agent_id="agent-0", active=True, instance_id=7))
+            session.add(PersistentDisk(disk_cid="disk-0", size=1024, instance_id=7))
+
+    def change(self, statement: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(statement)
+
+    def add(self, *rows: Any) -> None:
+        with Session(self.engine) as session, session.begin():
+            session.add_all(rows)
+
+    def work(self, config: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Do the task that is queued and return how it ended, with its events."""
+        taken = tasks._take(self.engine)
+        assert taken
+        tasks.run(self.engine, config or CONFIG, jobs.JOBS, *taken)
+        text = self.client.get(f"/tasks/{taken[0]}/output", params={"type": "event"}).text
+        events = [json.loads(line) for line in text.splitlines()]
+        return self.client.get(f"/tasks/{taken[0]}").json() | {"events": events}
+
+    def task(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        answer = self.client.request(method, path, json=body or None)
+        assert answer.status_code == 302, answer.text
+        return self.work()
+
+
+@pytest.fixture
+def director(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Director]:
+    monkeypatch.setattr(tasks, "TASKS", tmp_path / "tasks")
+    made = Director(tmp_path)
+    monkeypatch.setattr(tasks, "Cpi", lambda *_arguments: made.world)
+    monkeypatch.setattr(tasks, "Blobstore", lambda _config: None)
+    monkeypatch.setattr(tasks, "_agents", lambda *_arguments: made.world)
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def recreated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Instances that were recreated."""
+    found: list[str] = []
+    monkeypatch.setattr(instances, "recreate_vm", lambda _context, instance: found.append(instance.uuid))
+    return found
+
+
+# Who may come in
+
+
+@pytest.mark.parametrize(
+    "login", [b"", b"admin", b"admin:", b"admin:geheim", b"nobody:", b"nobody:\0", "admin:ö".encode(), b"\xff:x"]
+)
+def test_only_who_knows_a_password_comes_in(director: Director, login: bytes) -> None:
+    director.client.auth = None
+    headers = {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
+    assert director.client.get("/deployments", headers=headers).status_code == 401
+    # `env` with wrong credentials does not fail: it says that nobody is logged in.
+    info = director.client.get("/info", headers=headers)
+    assert (info.status_code, info.json()["user"]) == (200, None)
+
+
+def test_the_director_knows_who_asks(director: Director) -> None:
+    assert director.client.get("/info").json()["user"] == "admin"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/tasks/99", 404),
+        ("GET", "/deployments/none", 404),
+        ("PUT", "/resurrection", 400),
+        ("POST", "/configs", 400),
+    ],
+)
+def test_a_bad_request_is_told(director: Director, method: str, path: str, status: int) -> None:
+    answer = director.client.request(method, path)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"code", "description"}
+
+
+# Tasks
+
+
+def test_tasks_are_listed_as_asked(director: Director) -> None:
+    kinds = [("update_deployment", "d"), ("vms", "d"), ("scan_and_fix", "d"), ("resolve", "e"), ("delete_vm", None)]
+    director.add(
+        *[Task(username="a", type=kind, description=kind, deployment_name=name, state="done") for kind, name in kinds]
+    )
+
+    def listed(**query: Any) -> list[int]:
+        return [task["id"] for task in director.client.get("/tasks", params=query).json()]
+
+    # Without `--all` neither what the health monitor nor what cloud check did is seen.
+    assert listed(limit=30) == [1]
+    assert listed(limit=30, verbose=2) == [5, 4, 3, 2, 1]
+    assert listed(limit=2, verbose=2) == [5, 4]
+    assert listed(limit=0, verbose=2) == [5]
+    assert listed(deployment="d", verbose=2) == [3, 2, 1]
+    assert listed(state="queued,processing", verbose=2) == []
+
+
+def test_a_tasks_output_comes_in_pieces(director: Director) -> None:
+    director.add(Task(username="a", type="vms", description="x", event_output="one\ntwo\n"))
+    director.add(Task(username="a", type="vms", description="x"))
+
+    def part(start: int, task: int = 1) -> Any:
+        headers = {"Range": f"bytes={start}-"}
+        return director.client.get(f"/tasks/{task}/output", params={"type": "event"}, headers=headers)
+
+    assert (part(0).status_code, part(0).text, part(4).text) == (206, "one\ntwo\n", "two\n")
+    assert part(8).status_code == 416
+    assert director.client.get("/tasks/2/output", params={"type": "event"}).status_code == 204
+
+
+def test_a_task_is_cancelled_before_it_ends_only(director: Director) -> None:
+    director.add(
+        Task(username="a", type="scan", description="x", state="done"),
+        Task(username="a", type="scan", description="x", state="queued"),
+    )
+    answer = director.client.delete("/task/1")
+    assert (answer.status_code, answer.text) == (400, "Cannot cancel task 1: invalid state (done)\n")
+    assert director.client.delete("/task/2").status_code == 204
+    assert director.client.get("/tasks/2").json()["state"] == "cancelled"
+
+
+def test_a_cancelled_task_stops_at_its_next_step(director: Director, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cancelled(context: tasks.Context, **_arguments: Any) -> None:
+        with context.step("Stage", "first"):
+            director.client.delete(f"/task/{context.task_id}")
+        with context.step("Stage", "second"):
+            raise AssertionError("was to stop")
+
+    monkeypatch.setitem(jobs.JOBS, "scan", cancelled)
+    ended = director.task("POST", "/deployments/bosh-primary/scans")
+    assert (ended["state"], ended["result"]) == ("cancelled", "task cancelled")
+    assert ended["events"][-1]["error"] == {"code": 10001, "message": "Task 1 cancelled"}
+
+
+def test_a_task_ends_even_where_its_logs_cannot_be_written(director: Director, tmp_path: Path) -> None:
+    (tmp_path / "tasks").write_text("no directory, as on a full disk")
+    director.client.post("/deployments/bosh-primary/scans")
+    assert director.work()["state"] == "error"
+
+
+def test_delete_vm_belongs_to_no_deployment_and_takes_any_cid(director: Director) -> None:
+    ended = director.task("DELETE", "/vms/vm-0")
+    assert (ended["state"], ended["description"], ended["deployment"]) == ("done", "delete vm vm-0", None)
+    # The instance stays, without a VM, and its disk with it.
+    assert director.client.get("/deployments/bosh-primary/vms").json() == []
+    row = director.client.get("/deployments/bosh-primary/instances").json()[0]
+    assert (row["id"], row["cid"], row["expects_vm"]) == ("i-0", None, True)
+    assert director.client.get("/disks").json() == []
+    assert director.task("DELETE", "/vms/vm-0")["state"] == "done"
+
+
+# Locks
+
+
+def test_a_held_lock_fails_the_task_at_once_and_an_expired_one_does_not(director: Director) -> None:
+    name = "lock:deployment:bosh-primary"
+    director.add(Lock(name=name, uid="u", task_id="5", expired_at=now() + timedelta(seconds=240)))
+    assert director.client.get("/deployments").json()[0]["locked"] is True
+    assert director.client.get("/locks").json()[0] | {"timeout": ""} == {
+        "type": "deployment",
+        "resource": ["bosh-primary"],
+        "timeout": "",
+        "task_id": "5",
+    }
+    ended = director.task("POST", "/deployments/bosh-primary/scans")
+    words = "Unable to get deployment lock, maybe a deployment is in progress. Try again later."
+    assert (ended["state"], ended["result"]) == ("error", words)
+    # As a copied store carries it: the one who held it is gone.
+    director.change(sa.update(Lock).values(expired_at=now() - timedelta(seconds=1)))
+    assert director.client.get("/deployments").json()[0]["locked"] is False
+    assert director.client.get("/locks").json() == []
+    assert director.task("POST", "/deployments/bosh-primary/scans")["state"] == "done"
+    with Session(director.engine) as session:
+        assert session.scalars(sa.select(Lock)).all() == []
+
+
+def test_what_a_killed_worker_left_ends_when_the_director_starts(director: Director) -> None:
+    director.add(
+        Task(username="a", type="scan", description="x", state="processing"),
+        Task(username="a", type="scan", description="x", state="queued"),
+        Lock(name="lock:deployment:d", uid="u", task_id="1", expired_at=now() + timedelta(seconds=240)),
+        Lock(name="lock:deployment:e", uid="v", task_id="9", expired_at=now() + timedelta(seconds=240)),
+    )
+    tasks.recover(director.engine)
+    assert [director.client.get(f"/tasks/{n}").json()["state"] for n in (1, 2)] == ["error", "queued"]
+    assert [lock["resource"] for lock in director.client.get("/locks").json()] == [["e"]]
+
+
+# Cloud check
+
+
+def _problems(director: Director) -> list[dict[str, Any]]:
+    return director.client.get("/deployments/bosh-primary/problems").json()
+
+
+def test_a_scan_of_what_is_well_finds_nothing(director: Director) -> None:
+    ended = director.task("POST", "/deployments/bosh-primary/scans")
+    assert ended["result"] == "scan complete"
+    assert "1 OK, 0 unresponsive, 0 missing, 0 unbound" in [event["task"] for event in ended["events"]]
+    assert _problems(director) == []
+
+
+@pytest.mark.parametrize(
+    ("vms", "kind", "ending"),
+    [({"vm-0"}, "unresponsive_agent", "is not responding."), (set(), "missing_vm", "missing.")],
+)
+def test_a_lost_agent_is_a_problem_with_its_resolutions(
+    director: Director, vms: set[str], kind: str, ending: str
+) -> None:
+    director.world.answering, director.world.vms = set(), vms
+    director.task("POST", "/deployments/bosh-primary/scans")
+    (problem,) = _problems(director)
+    assert problem["type"] == kind
+    assert problem["description"] == f"VM for 'bosh/i-0 (0)' with cloud ID 'vm-0' {ending}"
+    assert [item["name"] for item in problem["resolutions"]] == list(jobs.RESOLUTIONS[kind])
+    # Another scan does not count it twice.
+    director.task("POST", "/deployments/bosh-primary/scans")
+    assert len(_problems(director)) == 1
+
+
+def test_a_missing_disk_and_an_ignored_instance(director: Director) -> None:
+    director.world.answering, director.world.disks = set(), set()
+    director.change(sa.update(Instance).values(ignore=True))
+    ended = director.task("POST", "/deployments/bosh-primary/scans")
+    words = "0 OK, 0 unresponsive, 0 missing, 0 unbound, 1 ignored"
+    assert words in [event["task"] for event in ended["events"]]
+    assert [(problem["type"], problem["description"]) for problem in _problems(director)] == [
+        ("missing_disk", "Disk 'disk-0' is missing")
+    ]
+
+
+def test_auto_recreates_what_is_missing_but_not_what_does_not_answer(director: Director, recreated: list[str]) -> None:
+    director.world.answering = set()
+    for vms, wanted in (({"vm-0"}, []), (set(), ["i-0"])):
+        director.world.vms = vms
+        director.task("POST", "/deployments/bosh-primary/scans")
+        (problem,) = _problems(director)
+        ended = director.task("PUT", "/deployments/bosh-primary/problems", resolutions={str(problem["id"]): None})
+        assert (ended["state"], ended["result"]) == ("done", "1 resolved")
+        assert recreated == wanted
+
+
+def test_an_agent_that_answers_again_is_not_recreated(director: Director, recreated: list[str]) -> None:
+    director.world.answering = set()
+    director.task("POST", "/deployments/bosh-primary/scans")
+    director.world.answering = {"agent-0"}
+    key = str(_problems(director)[0]["id"])
+    ended = director.task("PUT", "/deployments/bosh-primary/problems", resolutions={key: "recreate_vm"})
+    assert ended["state"] == "error"
+    assert ended["result"] == f"Error resolving problem '{key}': Agent is responding now, skipping resolution"
+    assert recreated == []
+
+
+# Resurrection
+
+
+def _scan_and_fix(director: Director) -> Any:
+    return director.client.put("/deployments/bosh-primary/scan_and_fix", json={"jobs": {"bosh": ["i-0"]}})
+
+
+def test_the_health_monitors_question_recreates_what_is_lost_only(director: Director, recreated: list[str]) -> None:
+    assert _scan_and_fix(director).status_code == 302
+    ended = director.work()
+    assert (ended["description"], ended["result"], recreated) == ("scan and fix", "scan and fix complete", [])
+    director.world.answering = set()
+    _scan_and_fix(director)
+    ended = director.work()
+    # In the words that tell a proof.
+    words = (
+        "VM for 'bosh/i-0 (0)' with cloud ID 'vm-0' is not responding. (unresponsive_agent 7): "
+        + (jobs.PLANS["recreate_vm"])
+    )
+    assert words in [event["task"] for event in ended["events"]]
+    assert (ended["result"], recreated) == ("scan and fix complete", ["i-0"])
+
+
+def test_nothing_is_resurrected_while_it_is_paused(director: Director, recreated: list[str]) -> None:
+    director.world.answering = set()
+    _scan_and_fix(director)
+    assert director.client.put("/resurrection", json={"resurrection_paused": True}).status_code == 200
+    assert director.client.get("/resurrection").json() == {"resurrection": False}
+    answer = _scan_and_fix(director)
+    assert (answer.status_code, answer.json()) == (400, {"code": 410004, "description": "Resurrector is paused"})
+    # One that was queued before does not get through either.
+    assert director.work()["state"] == "error"
+    assert recreated == []
+
+
+def test_without_auto_fix_stateful_nodes_a_person_has_to_come(director: Director, recreated: list[str]) -> None:
+    director.world.answering = set()
+    _scan_and_fix(director)
+    assert director.work(CONFIG | {"auto_fix_stateful_nodes": False})["state"] == "done"
+    assert recreated == []
+
+
+# What is left
+
+
+def test_the_disk_of_a_deleted_deployment_becomes_an_orphan(director: Director) -> None:
+    assert director.task("DELETE", "/deployments/bosh-primary")["state"] == "done"
+    (disk,) = director.client.get("/disks").json()
+    assert (disk["disk_cid"], disk["size"], disk["instance_name"]) == ("disk-0", 1024, "bosh/i-0")
+    assert "disk-0" in director.world.disks
+    assert director.client.get("/deployments").json() == []
+    with Session(director.engine) as session:
+        assert session.scalars(sa.select(DeploymentProblem)).all() == []
+        assert session.scalars(sa.select(Event.action).where(Event.object_type == "lock")).all() == [
+            "acquire",
+            "release",
+        ]
+
+
+def test_a_detached_instance_is_not_missed(director: Director, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instances, "stop_jobs", lambda *_arguments: None)
+    director.client.put("/deployments/bosh-primary/jobs/*", params={"state": "detached"})
+    assert director.work()["state"] == "done"
+    assert director.world.vms == set()
+    assert director.client.get("/deployments/bosh-primary/instances").json()[0]["expects_vm"] is False
+    director.task("POST", "/deployments/bosh-primary/scans")
+    assert _problems(director) == []
+
+
+def test_configs_have_versions_of_which_the_last_is_current(director: Director) -> None:
+    for content in ("rules: []", "rules: []", "rules: [{enabled: false}]"):
+        director.client.post("/configs", json={"type": "resurrection", "name": "n", "content": content})
+    query = {"type": "resurrection", "latest": "true"}
+    (latest,) = director.client.get("/configs", params=query).json()
+    assert (latest["content"], latest["current"]) == ("rules: [{enabled: false}]", True)
+    older = director.client.get("/configs", params={"type": "resurrection", "latest": "false", "limit": 10}).json()
+    assert [row["current"] for row in older] == [True, False]
+    assert (
+        director.client.request("DELETE", "/configs", params={"type": "resurrection", "name": "n"}).status_code == 204
+    )
+    assert director.client.get("/configs", params=query).json() == []
+
+
+def test_events_are_found_by_what_they_are_about(director: Director) -> None:
+    for number, task in enumerate(("1", "1", "2")):
+        director.add(Event(user="a", action="create", object_type="vm", object_name=f"vm-{number}", task=task))
+
+    def found(**query: Any) -> list[str]:
+        return [row["object_name"] for row in director.client.get("/events", params=query).json()]
+
+    assert found() == ["vm-2", "vm-1", "vm-0"]
+    assert found(task="1") == ["vm-1", "vm-0"]
+    assert found(before_id="2") == ["vm-0"]
+
+
+def test_all_tasks_of_a_worker_share_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(tasks, "_AGENTS", {})
+    monkeypatch.setattr(tasks, "Agents", lambda _config, uuid: made.append(uuid) or SimpleNamespace())
+    assert tasks._agents(CONFIG, "u") is tasks._agents(CONFIG, "u")
+    assert made == ["u"]
