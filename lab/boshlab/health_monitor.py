@@ -13,11 +13,13 @@ import json
 import ssl
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import httpx
 import nats
+import yaml
 
 
 def say(words: str) -> None:
@@ -38,11 +40,52 @@ class Meltdown:
     def record(self, deployment: str, instance_id: str, now: float) -> None:
         self._alerts[deployment, instance_id] = now
 
-    def state(self, deployment: str, instances: int, now: float) -> str:
-        down = sum(1 for (name, _id), at in self._alerts.items() if name == deployment and now - at <= self.seconds)
+    def state(self, deployment: str, instances: Collection[str], now: float) -> str:
+        """Of the instances that there are: an alert about one that is gone does not count."""
+        self._alerts = {key: at for key, at in self._alerts.items() if now - at <= self.seconds}
+        down = sum(1 for (name, key) in self._alerts if name == deployment and key in instances)
         if not down:
             return "normal"
-        return "meltdown" if down >= self.minimum and down / max(instances, 1) >= self.percent else "managed"
+        return "meltdown" if down >= self.minimum and down / len(instances) >= self.percent else "managed"
+
+
+class Rules:
+    """Which instance groups may be resurrected: configs of the type `resurrection` (resurrection_manager.rb).
+
+    A group is resurrected unless a rule that applies to it says `enabled: false`.
+    """
+
+    def __init__(self) -> None:
+        self._rules: list[dict[str, Any]] = []
+
+    def learn(self, contents: list[str]) -> None:
+        """Take the rules of all configs; one that is no rule is passed over."""
+        rules: list[dict[str, Any]] = []
+        for content in contents:
+            found = (yaml.safe_load(content) or {}).get("rules")
+            for rule in found if isinstance(found, list) else []:
+                filters = [rule.get(key) or {} for key in ("include", "exclude")] if isinstance(rule, dict) else [None]
+                if all(isinstance(item, dict) for item in filters) and isinstance(rule.get("enabled"), bool):
+                    rules.append(rule)
+                else:
+                    say(f"this is no resurrection rule: {rule!r}")
+        self._rules = rules
+
+    def enabled(self, deployment: str, group: str) -> bool:
+        return all(rule["enabled"] for rule in self._rules if _applies(rule, deployment, group))
+
+
+def _applies(rule: dict[str, Any], deployment: str, group: str) -> bool:
+    include, exclude = rule.get("include") or {}, rule.get("exclude") or {}
+    excluded = any(exclude.get(key) for key in ("deployments", "instance_groups")) and _matches(
+        exclude, deployment, group
+    )
+    return _matches(include, deployment, group) and not excluded
+
+
+def _matches(wanted: dict[str, Any], deployment: str, group: str) -> bool:
+    groups, deployments = wanted.get("instance_groups"), wanted.get("deployments")
+    return (not groups or group in groups) and (not deployments or deployment in deployments)
 
 
 class HealthMonitor:
@@ -52,6 +95,9 @@ class HealthMonitor:
         self.config = config
         self.intervals = config["intervals"]
         self.meltdown = Meltdown(**config["resurrector"])
+        self.rules = Rules()
+        #: Deployments at which somebody works: theirs are not missed (instance_manager.rb).
+        self.locked: set[str] = set()
         self.instances: dict[str, dict[str, Any]] = {}
         self.heard: dict[str, float] = {}
 
@@ -79,10 +125,19 @@ class HealthMonitor:
             if item.get("agent_id") == agent_id:
                 self.heard[key] = now
 
+    def shut_down(self, agent_id: str) -> None:
+        """An agent that says goodbye is not missed until the director is asked again (on_shutdown)."""
+        self.instances = {key: item for key, item in self.instances.items() if item.get("agent_id") != agent_id}
+
+    def of(self, deployment: str) -> set[str]:
+        return {key for key, item in self.instances.items() if item["deployment"] == deployment}
+
     def missing(self, now: float) -> dict[str, dict[str, list[str]]]:
         """Instances whose agent fell silent: deployment -> instance group -> ids."""
         found: dict[str, dict[str, list[str]]] = {}
         for key, item in self.instances.items():
+            if item["deployment"] in self.locked:
+                continue
             if now - self.heard.get(key, now) > self.intervals["agent_timeout"]:
                 found.setdefault(item["deployment"], {}).setdefault(item["job"], []).append(key)
         return found
@@ -92,11 +147,15 @@ async def poll_director(monitor: HealthMonitor, client: httpx.AsyncClient) -> No
     while True:
         try:
             deployments = (await client.get("/deployments")).raise_for_status().json()
+            monitor.locked = {deployment["name"] for deployment in deployments if deployment.get("locked")}
             for deployment in deployments:
                 instances = (await client.get(f"/deployments/{deployment['name']}/instances")).raise_for_status().json()
                 monitor.learn(deployment["name"], instances, time.monotonic())
             monitor.forget_deployments([deployment["name"] for deployment in deployments])
-        except httpx.HTTPError as error:
+            query = {"type": "resurrection", "latest": "true"}
+            configs = (await client.get("/configs", params=query)).raise_for_status().json()
+            monitor.rules.learn([config["content"] for config in configs])
+        except (httpx.HTTPError, ValueError, yaml.YAMLError) as error:
             say(f"the director does not answer: {error!r}")
         await asyncio.sleep(monitor.intervals["poll_director"])
 
@@ -113,7 +172,7 @@ async def analyze(monitor: HealthMonitor, client: httpx.AsyncClient) -> None:
             if monitor.config["resurrector_enabled"]:
                 try:
                     await resurrect(monitor, client, deployment, groups, now)
-                except httpx.HTTPError as error:
+                except (httpx.HTTPError, ValueError) as error:
                     say(f"the director does not answer: {error!r}")
         await asyncio.sleep(monitor.intervals["analyze_agents"])
 
@@ -121,9 +180,14 @@ async def analyze(monitor: HealthMonitor, client: httpx.AsyncClient) -> None:
 async def resurrect(
     monitor: HealthMonitor, client: httpx.AsyncClient, deployment: str, groups: dict[str, list[str]], now: float
 ) -> None:
-    count = sum(1 for item in monitor.instances.values() if item["deployment"] == deployment)
-    if monitor.meltdown.state(deployment, count, now) == "meltdown":
+    if monitor.meltdown.state(deployment, monitor.of(deployment), now) == "meltdown":
         say(f"{deployment}: we are in meltdown, skipping resurrection of {groups}")
+        return
+    disabled = {group: ids for group, ids in groups.items() if not monitor.rules.enabled(deployment, group)}
+    if disabled:
+        say(f"{deployment}: resurrection is disabled by resurrection config, skipping {disabled}")
+    groups = {group: ids for group, ids in groups.items() if group not in disabled}
+    if not groups:
         return
     answer = await client.get("/tasks", params={"state": "queued,processing", "deployment": deployment, "verbose": 2})
     tasks = answer.raise_for_status().json()
@@ -141,10 +205,17 @@ async def main() -> None:
     monitor = HealthMonitor(config)
 
     async def heard(message: Any) -> None:
-        monitor.beat(message.subject.rpartition(".")[2], time.monotonic())
+        _hm, _agent, kind, agent_id = message.subject.split(".", 3)
+        if kind == "heartbeat":
+            monitor.beat(agent_id, time.monotonic())
+            return
+        say(f"{kind} from {agent_id}: {message.data[:500].decode('utf-8', 'replace')}")
+        if kind == "shutdown":
+            monitor.shut_down(agent_id)
 
     bus = await nats.connect(config["nats"], tls=context, max_reconnect_attempts=-1, reconnect_time_wait=2)
-    await bus.subscribe("hm.agent.heartbeat.*", cb=heard)
+    for kind in ("heartbeat", "alert", "shutdown"):
+        await bus.subscribe(f"hm.agent.{kind}.*", cb=heard)
     say("listening")
     async with httpx.AsyncClient(
         base_url=config["director"],

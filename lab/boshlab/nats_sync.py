@@ -73,22 +73,35 @@ def agents(config: dict[str, Any]) -> list[dict[str, Any]]:
         return found
 
 
+def reload(pid_file: Path) -> None:
+    # The number, not the file: nats-server takes no PID file that ends with a newline.
+    pid = pid_file.read_text(encoding="utf-8").strip()
+    subprocess.run(["/usr/sbin/nats-server", "--signal", f"reload={pid}"], check=True, timeout=30)
+
+
+def sync(config: dict[str, Any], owed: bool) -> bool:
+    """One round; whether NATS still has to be told of a list, as a reload that failed is made up for."""
+    try:
+        if write(Path(config["auth_file"]), agents(config)):
+            owed = True
+            print("wrote a new list of agents", flush=True)
+        if owed:
+            reload(Path(config["nats_pid_file"]))
+        return False
+    except (httpx.HTTPError, OSError, ValueError, subprocess.SubprocessError) as error:
+        print(f"could not {'tell NATS' if owed else 'ask the director'}: {error}", flush=True)
+        return owed
+
+
 def main() -> None:
     initial = "--initial" in sys.argv
     config = json.loads(Path(sys.argv[-1]).read_text(encoding="utf-8"))
-    path = Path(config["auth_file"])
     if initial:
-        write(path, [])
+        write(Path(config["auth_file"]), [])
         return
+    owed = False
     while True:
-        try:
-            if write(path, agents(config)):
-                # The number, not the file: nats-server takes no PID file that ends with a newline.
-                pid = Path(config["nats_pid_file"]).read_text(encoding="utf-8").strip()
-                subprocess.run(["/usr/sbin/nats-server", "--signal", f"reload={pid}"], check=True)
-                print("wrote a new list of agents", flush=True)
-        except (httpx.HTTPError, OSError, subprocess.CalledProcessError) as error:
-            print(f"could not ask the director: {error}", flush=True)
+        owed = sync(config, owed)
         time.sleep(config["interval"])
 
 

@@ -80,8 +80,9 @@ def test_thresholds(down: int, of: int, state: str) -> None:
     meltdown = Meltdown(5, 0.2, 600)
     for number in range(down):
         meltdown.record("d", str(number), now=0)
-    assert meltdown.state("d", of, now=600) == state
-    assert meltdown.state("d", of, now=601) == "normal"
+    known = [str(number) for number in range(of)]
+    assert meltdown.state("d", known, now=600) == state
+    assert meltdown.state("d", known, now=601) == "normal"
 
 
 def test_a_silent_agent_is_missed_after_its_time_and_a_new_one_is_given_time() -> None:
