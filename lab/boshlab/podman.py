@@ -35,6 +35,8 @@ class Podman:
             response = self._client.request(method, f"{API}{path}", **options)
         except httpx.ConnectError as error:
             raise PodmanError(0, "Podman's API does not answer; `lab up` starts it") from error
+        except httpx.TransportError as error:
+            raise PodmanError(0, f"Podman's API broke off {method} {path}: {error!r}") from error
         if response.status_code >= 400:
             try:
                 words = response.json().get("message") or response.text

@@ -57,6 +57,8 @@ class Dispatcher:
                 return self._task(arguments[0])
             if method == "cancel_task":
                 return {"value": "canceled"}
+            if method.startswith("_") or not callable(getattr(self.actions, method, None)):
+                return {"exception": {"message": f"unknown message {method}"}}
             if method in ASYNCHRONOUS:
                 return {"value": self._start(method, arguments)}
             return {"value": self._call(method, arguments)}
@@ -66,10 +68,7 @@ class Dispatcher:
             return {"exception": {"message": f"Action Failed {method}: {error}"}}
 
     def _call(self, method: str, arguments: list[Any]) -> Any:
-        deed = getattr(self.actions, method, None)
-        if deed is None or method.startswith("_"):
-            raise ActionFailed(f"unknown message {method}")
-        return deed(*arguments)
+        return getattr(self.actions, method)(*arguments)
 
     def _start(self, method: str, arguments: list[Any]) -> dict[str, str]:
         task_id = str(uuid.uuid4())
@@ -145,9 +144,14 @@ async def serve_nats(actions: Actions, urls: list[str]) -> None:
     loop = asyncio.get_running_loop()
 
     async def on_request(message: Any) -> None:
-        request = json.loads(message.data)
+        try:
+            request = json.loads(message.data)
+            reply_to = request["reply_to"]
+        except (ValueError, KeyError, TypeError) as error:
+            say(f"not a request: {error!r}")
+            return
         answer = await loop.run_in_executor(None, dispatcher.answer, request)
-        await bus.publish(request["reply_to"], json.dumps(answer).encode())
+        await bus.publish(reply_to, json.dumps(answer).encode())
 
     async def on_message(message: Any) -> None:
         await _later(on_request(message))
@@ -196,7 +200,7 @@ def _load(context: ssl.SSLContext, certificate: dict[str, str]) -> None:
         context.load_cert_chain(path)
 
 
-def serve_https(actions: Actions, url: str) -> None:
+def https_server(actions: Actions, url: str) -> ThreadingHTTPServer:
     """create-env's way to an agent that has no bus yet: POST /agent, and blobs below /blobs."""
     parts = urllib.parse.urlsplit(url)
     wanted = "Basic " + base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
@@ -204,6 +208,8 @@ def serve_https(actions: Actions, url: str) -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        #: Seconds that a caller may be silent; what an action takes does not count.
+        timeout = 60
 
         def _body(self) -> bytes:
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -239,12 +245,12 @@ def serve_https(actions: Actions, url: str) -> None:
         def log_message(self, *_arguments: Any) -> None:
             return
 
-    server = ThreadingHTTPServer(("0.0.0.0", parts.port or 6868), Handler)
+    server = ThreadingHTTPServer(("0.0.0.0", 6868 if parts.port is None else parts.port), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _load(context, store.mbus_cert(actions.settings, actions.update))
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    say(f"listening on port {server.server_port}")
-    server.serve_forever()
+    # The handshake is the connection's own thread's: one who only looks whether the port is open keeps nobody waiting.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    return server
 
 
 def boot(actions: Actions) -> None:
@@ -275,6 +281,8 @@ def main() -> None:
     boot(actions)
     urls = store.mbus_urls(actions.settings, actions.update)
     if urls and urls[0].startswith("https:"):
-        serve_https(actions, urls[0])
+        server = https_server(actions, urls[0])
+        say(f"listening on port {server.server_port}")
+        server.serve_forever()
     else:
         asyncio.run(serve_nats(actions, [url.replace("nats://", "tls://") for url in urls]))

@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from boshlab import paths
@@ -112,9 +113,11 @@ class Cpi:
             self.podman.create(spec)
             self.podman.put(cid, SETTINGS, json.dumps(settings).encode())
             self.podman.start(cid)
-        except PodmanError as error:
-            self.podman.remove(cid)
+        except (PodmanError, OSError) as error:
             shutil.rmtree(paths.VMS / cid, ignore_errors=True)
+            # What made it fail may make this fail too: the first reason is the one to tell.
+            with suppress(PodmanError):
+                self.podman.remove(cid)
             raise CpiError("Bosh::Clouds::VMCreationFailed", str(error)) from error
         return [cid, networks]
 
@@ -223,7 +226,10 @@ def injected_fault(method: str) -> None:
         return
     if fault.get("times", -1) > 0:
         fault["times"] -= 1
-        paths.FAULTS.write_text(json.dumps(faults), encoding="utf-8")
+        # Whole or not at all: another call may read it now.
+        temporary = paths.FAULTS.with_suffix(".new")
+        temporary.write_text(json.dumps(faults), encoding="utf-8")
+        os.replace(temporary, paths.FAULTS)
     kind = "VMCreationFailed" if method == "create_vm" else "CloudError"
     raise CpiError(f"Bosh::Clouds::{kind}", fault.get("message", "injected"), fault.get("ok_to_retry", False))
 
@@ -233,11 +239,13 @@ def answer(cpi: Cpi, request: dict[str, Any]) -> dict[str, Any]:
     method = request.get("method", "")
     deed: Callable[..., Any] | None = getattr(cpi, method, None) if method.islower() and method[0] != "_" else None
     try:
-        if deed is None:
+        if not callable(deed):
             raise CpiError("Bosh::Clouds::NotImplemented", f"the lab's CPI has no {method}")
         injected_fault(method)
         return {"result": deed(*request.get("arguments", [])), "error": None, "log": ""}
-    except (CpiError, PodmanError, OSError) as error:
+    except Exception as error:
+        # Whatever happened, the caller gets an answer: without one the director knows only "Invalid CPI response".
         kind = getattr(error, "kind", "Bosh::Clouds::CloudError")
-        told = {"type": kind, "message": str(error), "ok_to_retry": getattr(error, "ok_to_retry", False)}
+        words = str(error) if isinstance(error, (CpiError, PodmanError, OSError)) else repr(error)
+        told = {"type": kind, "message": words, "ok_to_retry": getattr(error, "ok_to_retry", False)}
         return {"result": None, "error": told, "log": ""}
