@@ -116,5 +116,27 @@ def address_mentions(data: Any, address: str, path: str = "") -> list[str]:
     return [path] if isinstance(data, str) and re.search(whole, data) else []
 
 
+def without_values(data: Any, names: bool = True) -> Any:
+    """The same structure without what may be secret: of values only the names of groups, jobs and templates are left.
+
+    Enough for strip_dns_recursor_ops, enable_resurrector_ops and dead_dns_keys. Below `properties` no value is left.
+    """
+    if isinstance(data, dict):
+        kept = {}
+        for key, value in data.items():
+            inner = names and key != "properties"
+            known = key in ("name", "template", "templates")
+            kept[key] = _bare_names(value, inner) if known else without_values(value, inner)
+        return kept
+    return [without_values(item, names) for item in data] if isinstance(data, list) else None
+
+
+def _bare_names(value: Any, names: bool) -> Any:
+    """A name, or the list of names that v1 has for its templates."""
+    if isinstance(value, str):
+        return value if names else None
+    return [_bare_names(item, names) for item in value] if isinstance(value, list) else without_values(value, names)
+
+
 def _escaped(token: str) -> str:
     return token.replace("~", "~0").replace("/", "~1")

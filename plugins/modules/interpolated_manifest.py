@@ -13,20 +13,31 @@ short_description: Read a BOSH manifest with its ops files and variables applied
 version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
-  - Runs C(bosh interpolate) and returns the result as data. Where vars files or a vars store are given, secrets are in it, so use C(no_log) then.
+  - Runs C(bosh interpolate) and returns the result as data. Secrets may be in it, of the manifest itself or of vars files and the vars store,
+    so use C(no_log), or O(values=false) where only its structure is wanted.
   - Variables that the vars store does not have yet are generated for this result alone; the vars store itself is never written.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest, bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
   path:
     description: Path of a part of the result, such as V(/director_ssl/ca), to return only that. A part that is no mapping and no list is returned as text.
     type: str
+  values:
+    description:
+      - Whether values are returned. Without them RV(manifest) has every key, but of values only the names of instance groups, jobs and templates.
+    type: bool
+    default: true
+  mentions_of:
+    description: An address that is looked for in the values. Only the places are returned.
+    type: str
 """
 
 EXAMPLES = r"""
-- name: Read Primary's manifest, variables left as they are
+- name: Look where Primary's manifest names Micro
   bosh.ha.interpolated_manifest:
     manifest: boshes/bosh-primary.yml
     ops_files: [resurrector.yml]
+    values: false
+    mentions_of: 10.10.0.3
 
 - name: Read Primary's admin password from its vars store
   bosh.ha.interpolated_manifest:
@@ -46,6 +57,12 @@ manifest:
   returned: always
   type: raw
   sample: {name: bosh-primary}
+mentions:
+  description: Path of each value that names the address as a whole word.
+  returned: when O(mentions_of) is set
+  type: list
+  elements: str
+  sample: [/networks/name=default/subnets/0/dns/0]
 """
 
 from typing import Any
@@ -55,6 +72,7 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.interpolation import interpolated_text
+from ansible_collections.bosh.ha.plugins.module_utils.manifests import address_mentions, without_values
 
 
 def interpolate(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
@@ -65,7 +83,11 @@ def interpolate(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
         manifest = text.removesuffix("\n") if manifest is None else manifest
     elif not isinstance(manifest, dict):
         raise ValueError(f"the manifest {module.params['manifest']} holds no mapping")
-    return {"changed": False, "manifest": manifest, "content": manifest}
+    wanted = module.params["mentions_of"]
+    found = {"mentions": address_mentions(manifest, wanted)} if wanted else {}
+    if not module.params["values"]:
+        manifest = without_values(manifest)
+    return {"changed": False, "manifest": manifest, "content": manifest} | found
 
 
 def as_data(text: str) -> Any:
@@ -79,7 +101,8 @@ def as_data(text: str) -> Any:
 
 def main() -> None:
     run_director_module(
-        MANIFEST_ARGS | {"path": {"type": "str"}},
+        MANIFEST_ARGS
+        | {"path": {"type": "str"}, "values": {"type": "bool", "default": True}, "mentions_of": {"type": "str"}},
         interpolate,
         supports_check_mode=True,
     )

@@ -131,3 +131,18 @@ def test_what_bosh_reads_no_more_is_told():
     assert manifests.dead_dns_keys({"jobs": [{"name": "b", "template": "powerdns"}]})
     kept = {"properties": {"dns": {"domain_name": "bosh"}}, "jobs": [{"name": "b", "template": "nats"}]}
     assert manifests.dead_dns_keys(kept) == []
+
+
+def test_a_structure_has_names_and_no_other_value():
+    manifest = {
+        "name": "bosh",
+        "jobs": [{"name": "x", "template": ["powerdns"], "properties": {"a": {"name": "s", "templates": ["s"]}}}],
+        "cloud_provider": {"mbus": "s", "template": {"name": "cpi", "release": "s"}, "ntp": ["s"]},
+        "instance_groups": [{"name": "g", "templates": [{"name": "t", "properties": {"b": "s"}}], "instances": 1}],
+    }
+    assert manifests.without_values(manifest) == {
+        "name": "bosh",
+        "jobs": [{"name": "x", "template": ["powerdns"], "properties": {"a": {"name": None, "templates": [None]}}}],
+        "cloud_provider": {"mbus": None, "template": {"name": "cpi", "release": None}, "ntp": [None]},
+        "instance_groups": [{"name": "g", "templates": [{"name": "t", "properties": {"b": None}}], "instances": None}],
+    }

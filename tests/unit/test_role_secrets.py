@@ -1,0 +1,137 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Roles with `-v` over a `bosh` of the tests, whose manifest holds a secret: nothing that is told has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+SECRET = "not-for-eyes"
+#: Answers as the CLI does, and writes down what it was asked.
+BOSH = """#!{python}
+import json, sys
+with open({told!r}, "a") as stream:
+    stream.write(" ".join(sys.argv[1:]) + "\\n")
+def answer(blocks=(), rows=(), content="", lines=("Succeeded",)):
+    tables = [{{"Content": content, "Rows": list(rows)}}]
+    print(json.dumps({{"Tables": tables, "Blocks": list(blocks), "Lines": list(lines)}}))
+    sys.exit()
+if sys.argv[1:] == ["--version"]:
+    print("version 7.10.0-abc")
+elif "interpolate" in sys.argv:
+    answer([open({manifest!r}).read()])
+elif "configs" in sys.argv:
+    answer(rows=[{{"id": "1", "type": "cloud", "name": "default"}}], content="configs")
+elif "config" in sys.argv:
+    answer(rows=[{{"id": "1", "type": "cloud", "name": "default", "content": "azs: []"}}], content="config")
+elif "env" in sys.argv:
+    answer(rows=[{{"name": "a", "uuid": "b", "version": "c", "cpi": "d", "user": "admin"}}])
+else:
+    answer()
+"""
+V1 = {
+    "name": "bosh-primary",
+    "jobs": [{"name": "bosh", "template": ["powerdns", "director"]}],
+    "properties": {"hm": {"intervals": {}}, "dns": {"recursor": "10.10.0.3"}, "nats": {"password": SECRET}},
+}
+V2 = {
+    "name": "bosh-primary",
+    "instance_groups": [
+        {
+            "name": "bosh",
+            "jobs": [
+                {"name": "health_monitor", "properties": {"hm": {"director_account": {"password": SECRET}}}},
+                {"name": "director", "properties": {"dns": {"recursor": "10.10.0.3"}, "blobstore": {"name": SECRET}}},
+            ],
+        }
+    ],
+    "networks": [{"name": "default", "subnets": [{"dns": ["10.10.0.3", "10.10.0.30"]}]}],
+}
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a whole role with `-v`; returns the exit code and what was told."""
+    collection = tmp_path / "ansible_collections" / "bosh" / "ha"
+    collection.parent.mkdir(parents=True)
+    collection.symlink_to(Path(__file__).parents[2])
+
+    def play(role: str, manifest: Any, variables: dict[str, Any], *words: str) -> tuple[int, str]:
+        (tmp_path / "manifest.yml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
+        (tmp_path / "vars.yml").write_text(f"password: {SECRET}\n", encoding="utf-8")
+        options = {"python": sys.executable, "told": f"{tmp_path}/told", "manifest": f"{tmp_path}/manifest.yml"}
+        (tmp_path / "bosh").write_text(BOSH.format(**options), encoding="utf-8")
+        (tmp_path / "bosh").chmod(0o755)
+        common = {"client_secret": "else", "ca_cert": "-----BEGIN CERTIFICATE-----"}
+        director = {"manifest": f"{tmp_path}/manifest.yml", "vars_files": [f"{tmp_path}/vars.yml"]}
+        given = {
+            "bosh_ha_directors": {
+                "micro": common | {"address": "10.10.0.3"},
+                "primary": common | {"address": "10.10.0.4"} | director,
+                "meta": common | {"address": "10.10.0.5"} | variables.pop("meta", {}),
+            },
+            "bosh_ha_work_dir": f"{tmp_path}/work",
+            "bosh_ha_cli_options": {"cli": f"{tmp_path}/bosh", "all_proxy": "socks5://127.0.0.1:1"},
+        }
+        (tmp_path / "vars.json").write_text(json.dumps(given | variables), encoding="utf-8")
+        book = [{"hosts": "localhost", "gather_facts": False, "roles": [f"bosh.ha.{role}"]}]
+        (tmp_path / "play.yml").write_text(json.dumps(book), encoding="utf-8")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BOSH_"))} | {
+            "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
+            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
+            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+        }
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "-v", "--diff"]
+        done = subprocess.run(
+            [*command, *words, "-e", f"@{tmp_path}/vars.json", str(tmp_path / "play.yml")],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return done.returncode, " ".join((done.stdout + done.stderr).replace("\\n", " ").split())
+
+    return play
+
+
+RESURRECTOR = {"enable_resurrector_name": "primary", "enable_resurrector_by": "meta"}
+RECURSOR = {
+    "strip_dns_recursor_name": "primary",
+    "strip_dns_recursor_by": "meta",
+    "strip_dns_recursor_address": "10.10.0.3",
+}
+
+
+@pytest.mark.parametrize("manifest", [V1, V2], ids=["v1", "v2"])
+@pytest.mark.parametrize(("role", "variables"), [("enable_resurrector", RESURRECTOR), ("strip_dns_recursor", RECURSOR)])
+def test_no_secret_of_the_manifest_is_told(run: Run, tmp_path: Path, role, variables, manifest):
+    rc, told = run(role, manifest, dict(variables))
+    assert rc == 0, told
+    assert "interpolate" in (tmp_path / "told").read_text(encoding="utf-8")
+    assert "health_monitor" in told or "hm" in told, "the results are shown"
+    assert SECRET not in told
+
+
+def test_what_is_looked_for_in_values_is_found_all_the_same(run: Run, tmp_path: Path):
+    rc, told = run("strip_dns_recursor", V2, dict(RECURSOR))
+    assert rc == 0, told
+    assert "manifest.yml names 10.10.0.3: /networks/name=default/subnets/0/dns/0" in told
+    ops = yaml.safe_load((tmp_path / "work" / "primary-strip-dns-recursor.yml").read_text(encoding="utf-8"))
+    home = "/instance_groups/name=bosh/jobs/name=director/properties"
+    assert ops == [{"type": "remove", "path": f"{home}/dns/recursor"}]
+    rc, told = run("strip_dns_recursor", V1, dict(RECURSOR))
+    assert "BOSH reads no more of" in told and "/jobs/name=bosh/template/name=powerdns" in told
