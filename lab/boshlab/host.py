@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -36,22 +38,26 @@ def say(words: str) -> None:
     print(f"lab: {words}", flush=True)
 
 
-def podman(*words: str) -> str:
+def podman(*words: str, conf: str = "") -> str:
     """Run the podman command and return what it printed."""
-    done = subprocess.run(["podman", *words], capture_output=True, text=True, env=_environ(), timeout=600)
+    environ = os.environ | {"CONTAINERS_CONF": conf} if conf else _environ()
+    try:
+        done = subprocess.run(["podman", *words], capture_output=True, text=True, env=environ, timeout=600)
+    except FileNotFoundError:
+        raise LabError("podman is missing: apt-get install podman") from None
     if done.returncode != 0:
         raise LabError(f"`podman {words[0]}` failed: {done.stderr.strip()}")
     return done.stdout
 
 
 def _environ() -> dict[str, str]:
-    return os.environ | {"CONTAINERS_CONF": str(paths.STATE / "containers.conf")}
+    # Podman refuses a file that is not there, as before the first `up`.
+    conf = paths.STATE / "containers.conf"
+    return os.environ | ({"CONTAINERS_CONF": str(conf)} if conf.exists() else {})
 
 
 def check_host() -> None:
     """Say what is missing before anything is changed."""
-    if os.geteuid() != 0:
-        raise LabError("root is needed: the lab makes a network and containers of its own; run it with sudo")
     wanted = {
         "podman": "podman",
         "runc": "runc",
@@ -65,6 +71,13 @@ def check_host() -> None:
         missing.append("netavark")
     if missing:
         raise LabError(f"these Debian packages are missing: apt-get install {' '.join(missing)}")
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+        conf.write(CONTAINERS_CONF)
+        conf.flush()
+        try:
+            podman("images", "--quiet", conf=conf.name)
+        except LabError as error:
+            raise LabError(f"Podman can't run here (in a container it takes a privileged one): {error}") from None
 
 
 def up(_options: argparse.Namespace) -> None:
@@ -88,11 +101,10 @@ def up(_options: argparse.Namespace) -> None:
 
 def guard_route(verb: str) -> None:
     """While no VM runs there is no bridge, and what is meant for the lab would leave this machine: it must not."""
-    subprocess.run(
-        ["ip", "route", verb, "unreachable", paths.SUBNET, "metric", "4096"],
-        check=verb == "replace",
-        stderr=subprocess.DEVNULL,
-    )
+    command = ["ip", "route", verb, "unreachable", paths.SUBNET, "metric", "4096"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if verb == "replace" and done.returncode != 0:
+        raise LabError(f"this machine lets nobody change its routes: `{' '.join(command)}`: {done.stderr.strip()}")
 
 
 def start_service() -> None:
@@ -157,6 +169,9 @@ def down(_options: argparse.Namespace) -> None:
         if name.startswith("localhost/bosh-lab/"):
             podman("rmi", "--force", name)
     shutil.rmtree(paths.STATE, ignore_errors=True)
+    # The directory itself may be somebody's mount.
+    if paths.STATE.exists() and any(paths.STATE.iterdir()):
+        raise LabError(f"{paths.STATE} could not be removed wholly: is something of it still mounted or in use?")
     say("Gone")
 
 
@@ -282,11 +297,22 @@ def main() -> int:
         verb.set_defaults(deed=deed)
     options = parser.parse_args()
     try:
+        if os.geteuid() != 0:
+            raise LabError("root is needed: the lab makes a network and containers of its own; run it with sudo")
         options.deed(options)
-    except (LabError, PodmanError) as error:
-        print(f"lab: {error}", file=sys.stderr)
+    except (LabError, PodmanError, OSError, subprocess.SubprocessError) as error:
+        print(f"lab: {told(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def told(error: Exception) -> str:
+    """An error as one sentence."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full: {error.filename or paths.STATE}"
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"`{error.cmd[0] if isinstance(error.cmd, list) else error.cmd}` failed with status {error.returncode}"
+    return str(error)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from boshlab import nats_sync, release, render
+from boshlab import nats_sync, paths, release, render, workspace
 from boshlab.agent import settings
 from boshlab.health_monitor import HealthMonitor, Meltdown
 
@@ -40,6 +42,27 @@ def test_a_missing_property_is_named() -> None:
     job = render.Job("web", {"ctl.j2": "bin/ctl"}, {"ctl.j2": "{{ p('web.port') }}"})
     with pytest.raises(render.MissingProperty, match=r"job web: the property web\.port is not set"):
         render.render_job(job, {}, {})
+
+
+@pytest.mark.parametrize("name", ["micro", "primary", "meta"])
+def test_every_job_renders_with_the_workspaces_properties(name: str, tmp_path: Path) -> None:
+    release.build(tmp_path / "release.tgz")
+    members = render.read_tgz((tmp_path / "release.tgz").read_bytes())
+    found = {}
+    for job in workspace.deployment_manifest(name, "ssh-ed25519 AAAA")["instance_groups"][0]["jobs"]:
+        files = render.render_job(render.load_job(members[f"jobs/{job['name']}.tgz"]), job["properties"], {})
+        found |= {path: body.decode() for path, (body, _mode) in files.items() if path != "monit"}
+        for path, (body, _mode) in files.items():
+            if path.endswith((".json", "director.yml")):
+                json.loads(body)
+            if path.startswith("bin/"):
+                subprocess.run(["bash", "-n"], input=body, check=True)
+    director = json.loads(found["config/director.yml"])
+    assert (director["name"], director["auto_fix_stateful_nodes"]) == (name, True)
+    monitor = json.loads(found["config/health_monitor.json"])
+    assert monitor["resurrector"] == {"minimum_down_jobs": 5, "percent_threshold": 0.2, "time_threshold": 600}
+    # Only Primary resolves through Micro, as in the blog.
+    assert (f"nameserver {paths.ADDRESSES['micro']}" in found["bin/director_ctl"]) is (name == "primary")
 
 
 @pytest.mark.parametrize(

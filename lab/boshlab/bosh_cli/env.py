@@ -16,10 +16,12 @@ import shutil
 import ssl
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.parse
 import uuid
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -130,6 +132,12 @@ class Manifest:
             if self.group.get("instances", 1) != 1:
                 problems.append(f"jobs[0].instances must be 1, found {self.group['instances']}")
             problems += self._check_group()
+        if not problems:
+            # What would fail only after the old VM is gone is found now.
+            try:
+                self.networks()
+            except (BoshError, ValueError, KeyError) as error:
+                problems.append(f"jobs[0].networks: {error}")
         if problems:
             raise BoshError("Validating deployment manifest", [BoshError(problem) for problem in problems])
 
@@ -281,7 +289,7 @@ def _release(reference: dict[str, Any], base: Path) -> Release:
         members = render.read_tgz(path.read_bytes())
         manifest = template.load(members["release.MF"])
         jobs = {job["name"]: render.load_job(members[f"jobs/{job['name']}.tgz"]) for job in manifest.get("jobs") or []}
-    except (KeyError, OSError, EOFError) as error:
+    except (KeyError, OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise BoshError(f"Invalid release '{reference['name']}'", [BoshError(f"{error}")]) from error
     if manifest["name"] != reference["name"]:
         raise BoshError(

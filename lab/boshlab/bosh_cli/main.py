@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -256,6 +257,12 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"{error}\nExit code 1\n")
         return 1
     except BoshError as error:
+        ui.error_line(str(error))
+        ui.error_line("Exit code 1")
+        ui.flush()
+        return 1
+    except (OSError, subprocess.TimeoutExpired) as error:
+        # A full disk, a file that may not be read: a sentence, not a traceback.
         ui.error_line(str(error))
         ui.error_line("Exit code 1")
         ui.flush()

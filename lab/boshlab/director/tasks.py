@@ -22,7 +22,7 @@ from boshlab.director.clients import Agents, Blobstore, Cpi
 from boshlab.director.db import Event, Lock, Task, attribute, now
 
 TASKS = Path("/var/vcap/store/director/tasks")
-#: Seconds until a lock expires, and between two renewals; BOSH's are 240 and 60.
+#: Seconds until a lock expires, and between two renewals; BOSH's are 240 and 120 (lock.rb).
 LOCK_SECONDS, RENEW_SECONDS = 240.0, 60.0
 
 

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Units for create-env: what is wrong with a manifest, a release or a disk is said before a VM is touched."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boshlab import paths, workspace
+from boshlab.bosh_cli import env, main
+from boshlab.bosh_cli.errors import BoshError
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The workspace's own manifest of Micro."""
+    monkeypatch.setattr(paths, "ARTIFACTS", tmp_path)
+    for name in ("release.tgz", "stemcell.tgz"):
+        (tmp_path / name).write_bytes(b"x")
+    return workspace.create_env_manifest("micro", "ssh-ed25519 AAAA")
+
+
+def test_the_workspaces_manifest_is_good(data: dict[str, Any]) -> None:
+    manifest = env.Manifest(data, "sha")
+    manifest.check()
+    assert manifest.networks()["default"]["ip"] == paths.ADDRESSES["micro"]
+
+
+@pytest.mark.parametrize(
+    ("range_", "address", "words"),
+    [
+        ("10.99.0.0/24", "10.10.0.3", "has no subnet that holds the static IP"),
+        ("10.10.0.0/33", "10.10.0.3", "does not appear to be an IPv4 or IPv6 network"),
+        ("10.10.0.0/24", "10.10.0", "does not appear to be an IPv4 or IPv6 address"),
+    ],
+)
+def test_a_bad_network_is_found_before_the_old_vm_goes(
+    data: dict[str, Any], range_: str, address: str, words: str
+) -> None:
+    data["networks"][0]["subnets"][0]["range"] = range_
+    data["instance_groups"][0]["networks"][0]["static_ips"] = [address]
+    with pytest.raises(BoshError, match="Validating deployment manifest") as refused:
+        env.Manifest(data, "sha").check()
+    assert words in str(refused.value)
+
+
+def test_a_damaged_release_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "release.tgz").write_bytes(b"no tarball")
+    with pytest.raises(BoshError, match="Invalid release 'bosh'"):
+        env._release({"name": "bosh", "url": str(tmp_path / "release.tgz")}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"stemcells": [{"id": "s"}]}', '{"disks": [{"id": "d", "cid": ""}]}', "[]", "{", '{"disks": [5]}']
+)
+def test_a_damaged_state_file_is_refused(tmp_path: Path, text: str) -> None:
+    """One with an empty CID once made the real create-env delete every VM of a cluster."""
+    (tmp_path / "state.json").write_text(text)
+    with pytest.raises(BoshError, match="Loading deployment state"):
+        env.State(tmp_path / "state.json")
+    assert (tmp_path / "state.json").read_text() == text
+
+
+def test_a_full_disk_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_session: Any, _args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/x")
+
+    monkeypatch.setattr(main.commands, "environments", full)
+    monkeypatch.setattr(main, "OWN_START", (full,))
+    monkeypatch.setenv("BOSH_CONFIG", str(tmp_path / "config"))
+    assert main.main(["environments"]) == 1
+    said = capsys.readouterr()
+    assert "No space left on device" in said.out + said.err
+    assert "Exit code 1" in said.out + said.err
+    assert sys.exc_info() == (None, None, None)
