@@ -134,16 +134,16 @@ class BoshCli:
             output = BoshOutput(lines=err.splitlines(), plain=err)
         return rc, output, command
 
-    def run_streamed(self, progress_file: str, *words: str) -> str:
+    def run_streamed(self, progress_file: str, *words: str, inherited: tuple[int, ...] = ()) -> str:
         """Run a long command whose output can be read in a file (for its owner only) while it runs; returns it all.
 
-        With `--json` the CLI would print everything at the end. Raises BoshFailure with what it told on stderr.
+        It inherits the descriptors `inherited`. With `--json` the CLI would print everything at the end. Raises BoshFailure with what it told on stderr.
         """
         command = [self.director.cli, "-n", "--tty", "--no-color", *words]
         os.close(os.open(progress_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         # run_command itself tells nothing before the end.
         redirected = ["/bin/sh", "-c", 'exec "$@" >"$0"', progress_file, *command]
-        rc, _out, err = self._call(redirected, self.director.environ(), told_as=command)
+        rc, _out, err = self._call(redirected, self.director.environ(), told_as=command, pass_fds=inherited)
         with open(progress_file, encoding="utf-8", errors="replace") as stream:
             out = stream.read()
         if rc != 0:
@@ -152,13 +152,17 @@ class BoshCli:
         return out
 
     def _call(
-        self, command: list[str], environ: dict[str, str], told_as: list[str] | None = None
+        self, command: list[str], environ: dict[str, str], told_as: list[str] | None = None, **options: Any
     ) -> tuple[int, str, str]:
         shown = told_as or command
         deadline = Deadline(self.director.timeout)
         try:
             rc, out, err = self._run_command(
-                command, environ_update=environ, handle_exceptions=False, before_communicate_callback=deadline.watch
+                command,
+                environ_update=environ,
+                handle_exceptions=False,
+                before_communicate_callback=deadline.watch,
+                **options,
             )
         except OSError as error:
             raise BoshFailure(shown, 127, str(error), cause="cli_missing") from error

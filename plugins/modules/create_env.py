@@ -15,6 +15,8 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(bosh create-env) or C(bosh delete-env) with the manifest and its state file.
   - The state file is checked before it is used, as a damaged one is dangerous, and a copy of it is kept.
+  - Only one works on a state file at a time, by a lock on the file of its name with C(.lock), as a run that was
+    interrupted leaves a command behind that goes on.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
@@ -99,12 +101,15 @@ from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
 )
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.interpolation import manifest_sha
+from ansible_collections.bosh.ha.plugins.module_utils.state_lock import lock_state
 
 SKIPPED = "Skipping deploy"
 
 
 def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     path = module.params["state_file"]
+    # The CLI inherits the lock: it may outlive this process.
+    lock = () if module.check_mode else (lock_state(path),)
     before = read_state(path)
     absent = module.params["state"] == "absent"
     if absent and not (current_vm_cid(before) or current_disk_cid(before)):
@@ -117,7 +122,7 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     backup_dir = module.params["backup_dir"] or os.path.join(os.path.dirname(path), "state-copies")
     copy = keep_copy(path, backup_dir) if before else ""
     progress_file = module.params["progress_file"] or os.path.join(module.tmpdir, "bosh_ha_progress")
-    text = cli.run_streamed(progress_file, *words)
+    text = cli.run_streamed(progress_file, *words, inherited=lock)
     result = {"changed": SKIPPED not in text} | cids(read_state(path))
     return result | {"state_copy": copy} if copy else result
 

@@ -15,6 +15,7 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Checks the state file of C(bosh create-env) and tells the CIDs that it has.
   - A VM that another director terminated can be forgotten, which is what C(bosh delete-env) does after it deleted the VM.
+    It is not while a C(create-env) of this collection works on the file.
     Its disk stays, so a later C(create-env) makes a VM with this disk.
 extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
@@ -88,6 +89,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
     keep_copy,
     read_state,
 )
+from ansible_collections.bosh.ha.plugins.module_utils.state_lock import StateInUse, lock_state
 
 
 def main() -> None:
@@ -102,7 +104,11 @@ def main() -> None:
     path, gone = module.params["state_file"], module.params["forget_vm_cid"]
     try:
         state = read_state(path)
-    except DamagedState as error:
+        if gone and cids(state)["vm_cid"] == gone and not module.check_mode:
+            lock_state(path)
+            # What another wrote until then.
+            state = read_state(path)
+    except (DamagedState, StateInUse, OSError) as error:
         module.fail_json(msg=str(error))
     # One that is there has a director_id, else it is damaged.
     exists = bool(state)

@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.bosh.ha.plugins.module_utils.state_lock import StateInUse, lock_state
 
 from ..conftest import Failed, Replay
 from .test_create_env_state import GOOD
@@ -45,12 +48,17 @@ def site(tmp_path):
     return args, does, tmp_path
 
 
-def real(command, environ_update, before_communicate_callback, **_options):
+def real(command, environ_update, before_communicate_callback, pass_fds=(), **_options):
     """Runs a command as AnsibleModule.run_command does, but for the version of the CLI."""
     if command[1:] == ["--version"]:
         return Replay({})(command, environ_update)
     process = subprocess.Popen(
-        command, env=os.environ | environ_update, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=os.environ | environ_update,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=pass_fds,
     )
     before_communicate_callback(process)
     out, err = process.communicate()
@@ -138,3 +146,40 @@ def test_delete_env_of_what_is_not_there(run_module, site):
     (tmp_path / "state.json").unlink()
     assert run_module("create_env", args | {"state": "absent"})[0]["changed"] is False
     assert not (tmp_path / "told").exists()
+
+
+IN_USE = r"^another create-env works on \S+state\.json: wait for it \(process \d+\)$"
+
+
+def test_a_second_one_on_the_same_state_file_is_refused(run_module, site):
+    args, does, tmp_path = site
+    (tmp_path / "link.json").symlink_to(tmp_path / "state.json")
+    holder = lock_state(str(tmp_path / "state.json"))
+    try:
+        for options in ({}, {"state": "absent"}, {"state_file": str(tmp_path / "link.json")}):
+            with pytest.raises(Failed, match=IN_USE):
+                run_module("create_env", args | options, runner=real)
+        assert not (tmp_path / "told").exists()
+        with pytest.raises(Failed, match=IN_USE):
+            run_module("env_state", {"state_file": args["state_file"], "forget_vm_cid": "vm-1"})
+        # What changes nothing need not wait.
+        assert run_module("env_state", {"state_file": args["state_file"]})[0]["vm_cid"] == "vm-1"
+        assert run_module("create_env", args | {"recreate": True}, check=True)[0]["changed"] is True
+    finally:
+        os.close(holder)
+    run_module("create_env", args, runner=real)
+    assert stat.S_IMODE(os.stat(tmp_path / "state.json.lock").st_mode) == 0o600
+
+
+def test_the_command_holds_the_lock_where_its_module_died(run_module, site):
+    args, does, tmp_path = site
+    does(f"sleep 3 >/dev/null 2>&1 & echo $! > {tmp_path}/left")
+    run_module("create_env", args, runner=real)
+    # As it ended, the module's own descriptor is gone; in this test it is the same process.
+    for number in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/dev/fd/{number}").endswith("state.json.lock"):
+                os.close(number)
+    with pytest.raises(StateInUse):
+        lock_state(args["state_file"])
+    os.kill(int((tmp_path / "left").read_text(encoding="utf-8")), signal.SIGKILL)
