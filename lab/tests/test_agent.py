@@ -43,9 +43,9 @@ class Fake:
         self.seen.append("stop ends")
         return "stopped"
 
-    def apply(self, spec: Any) -> str:
+    def apply(self, *arguments: Any) -> str:
         self.seen.append("apply")
-        if spec == "bad":
+        if arguments == ("bad",):
             raise ActionFailed("no spec")
         return "applied"
 
