@@ -137,7 +137,8 @@ class BoshCli:
     def run_streamed(self, progress_file: str, *words: str, inherited: tuple[int, ...] = ()) -> str:
         """Run a long command whose output can be read in a file (for its owner only) while it runs; returns it all.
 
-        It inherits the descriptors `inherited`. With `--json` the CLI would print everything at the end. Raises BoshFailure with what it told on stderr.
+        It inherits the descriptors `inherited`. With `--json` the CLI would print everything at the end.
+        Raises BoshFailure with what it told on stderr.
         """
         command = [self.director.cli, "-n", "--tty", "--no-color", *words]
         os.close(os.open(progress_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))

@@ -9,16 +9,34 @@ from __future__ import annotations
 import re
 
 # Wording as the real CLI v7.10 and director 283 print it (tests/unit/fixtures/recorded/fail_*.json).
+# The first that fits counts: what a failed task or a CPI says is not about the way to the director.
 _HINTS: tuple[tuple[str, str, str], ...] = (
     (
-        "cli_missing",
-        r"No such file or directory|not found in PATH",
-        "the bosh CLI is missing: install v7 or set `cli` (bosh_ha_cli) to its path",
+        "lock_held",
+        r"Unable to get deployment lock|Failed to acquire lock",
+        "another task holds the lock: wait for it, or look at `bosh locks` and `bosh tasks`",
+    ),
+    (
+        "task_failed",
+        r"Expected task '\d+' to succeed but state is",
+        "the task failed: `bosh task N --debug` has the whole story",
+    ),
+    (
+        # bosh-cli cloud/errors.go
+        "cpi_failed",
+        r"CPI '\w+' method responded with error",
+        "the CPI failed, not the director: it speaks of the IaaS or of the CPI's properties",
     ),
     (
         "timed_out",
         r"there was no end after \d+ s",
         "the command was ended after `timeout`; a task that it had started goes on: look at `bosh tasks`",
+    ),
+    (
+        # bosh-cli director/client_request.go, uaa/client_request.go; the page is nginx's.
+        "not_ready",
+        r"responded with non-successful status code '50[234]'",
+        "nginx answers, but the director behind it does not: see `monit summary` on its host",
     ),
     (
         "wrong_ca",
@@ -42,21 +60,14 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     ),
     ("unknown_task", r'"code":\s*10000|Task \d+ not found', "this director does not know the task"),
     (
-        "lock_held",
-        r"Unable to get deployment lock|Failed to acquire lock",
-        "another task holds the lock: wait for it, or look at `bosh locks` and `bosh tasks`",
-    ),
-    (
         "wrong_deployment",
         r"Expected manifest to specify deployment name",
         "the manifest is not the one of this deployment: check `manifest`",
     ),
-    (
-        "task_failed",
-        r"Expected task '\d+' to succeed but state is",
-        "the task failed: `bosh task N --debug` has the whole story",
-    ),
 )
+#: A command that could not be run at all; BOSH itself has no words for it.
+_CLI_MISSING = "the bosh CLI cannot be run: install version 7, or set bosh_ha_cli_options.cli (`cli`) to its path"
+_PAGE = re.compile(r" response '\s*<html>.*?</html>\s*'", re.DOTALL)
 _FAILED_TASK = re.compile(r"Expected task '(\d+)' to succeed but state is '(\w+)'")
 
 
@@ -64,16 +75,17 @@ class BoshFailure(Exception):
     """A call of the CLI that did not succeed.
 
     Attributes: ``command`` (no secret is ever in it), ``rc``, ``words`` (BOSH's own), ``cause`` (a key of
-    the table above, or empty), ``hint``, ``task_id`` and ``task_state`` where a task failed.
+    the table above, what only the caller knows such as cli_missing, or empty), ``hint``, ``task_id`` and ``task_state``
+    where a task failed.
     """
 
     def __init__(self, command: list[str], rc: int, words: str, cause: str = "", hint: str = "") -> None:
         self.command = command
         self.rc = rc
-        self.words = words
-        known_cause, known_hint = explain(words)
-        self.cause = cause or known_cause
-        self.hint = hint or known_hint or _hint_of(cause)
+        # The page that nginx makes for browsers says no more than its code.
+        self.words = words = _PAGE.sub("", words)
+        self.cause = cause or explain(words)[0]
+        self.hint = hint or _hint_of(self.cause)
         failed = _FAILED_TASK.search(words)
         self.task_id = int(failed.group(1)) if failed else None
         self.task_state = failed.group(2) if failed else ""
@@ -100,7 +112,8 @@ class BoshFailure(Exception):
 
 
 def _hint_of(cause: str) -> str:
-    return next((hint for name, _pattern, hint in _HINTS if name == cause), "")
+    hints = {name: hint for name, _pattern, hint in _HINTS} | {"cli_missing": _CLI_MISSING}
+    return hints.get(cause, "")
 
 
 def explain(words: str) -> tuple[str, str]:

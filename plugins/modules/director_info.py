@@ -40,7 +40,7 @@ options:
     type: str
   fail_when_unreachable:
     description:
-      - Whether an unreachable director, or one that refuses the client, is a failure.
+      - Whether an unreachable director, one that does not run behind its nginx, or one that refuses the client, is a failure.
       - Where it is none, and O(environment) is an address and no proxy is used, the CLI is not asked when nobody listens there within 5 s.
     type: bool
     default: true
@@ -80,7 +80,7 @@ reason:
   type: str
   sample: ""
 cause:
-  description: Short name of the reason, such as V(unreachable), V(wrong_ca) or V(wrong_credentials).
+  description: Short name of the reason, such as V(unreachable), V(not_ready), V(wrong_ca) or V(wrong_credentials).
   returned: always
   type: str
   sample: ""
@@ -166,6 +166,7 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     except BoshFailure as failure:
         if module.params["fail_when_unreachable"] or failure.cause not in (
             "unreachable",
+            "not_ready",
             "wrong_ca",
             "wrong_credentials",
         ):

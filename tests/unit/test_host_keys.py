@@ -50,6 +50,8 @@ director = site["directors"].get(os.environ["BOSH_ENVIRONMENT"])
 def answer(content, rows, lines=(), rc=0):
     print(json.dumps({{"Tables": [{{"Content": content, "Rows": rows}}], "Blocks": None, "Lines": list(lines)}}))
     sys.exit(rc)
+if site.get("status"):
+    answer("", [], ["Director responded with non-successful status code '" + site["status"] + "' response 'x'"], 1)
 if director is None:
     answer("", [], ["Fetching info: dial tcp: connect: no route to host", "Exit code 1"], 1)
 if "BOSH_CA_CERT" not in os.environ:
@@ -109,6 +111,8 @@ def run(tmp_path: Path) -> Run:
             "bosh_ha_cli_options": {"cli": str(tmp_path / "bosh"), "all_proxy": "socks5://127.0.0.1:1"} | more,
             "validate_inputs_timeout": 1,
             "_validate_inputs_said": {"results": said},
+            "deploy_director_name": "meta",
+            "deploy_director_by": "primary",
             "_bootstrap_micro_env": {"changed": True, "vm_cid": "vm-new"},
             "_bootstrap_micro_cid_before": "",
             "ansible_ssh_executable": str(tmp_path / "ssh"),
@@ -235,3 +239,18 @@ def test_micro_s_first_key_is_read_through_the_jump_host(run, site, tmp_path):
     assert pins_in(tmp_path)[ADDRESSES["micro"]] == OLD
     [looked] = (tmp_path / "site.json.ssh").read_text(encoding="utf-8").splitlines()
     assert "ProxyJump=jump" in looked
+
+
+@pytest.mark.parametrize("role", ["bootstrap_micro", "deploy_director"])
+def test_a_wrong_secret_is_not_tried_again_and_again(run, site, role):
+    site["pins"][ADDRESSES["micro"]] = OLD
+    rc, told = run(site | {"status": "401"}, role, "greet")
+    assert rc == 2
+    assert "the director refuses the client" in told
+    assert "FAILED - RETRYING" not in told
+
+
+def test_a_micro_whose_director_does_not_run_is_not_made_again(run, site):
+    rc, told = run(site | {"status": "502"}, "bootstrap_micro", "look", all_proxy="socks5://127.0.0.1:9")
+    assert rc == 2
+    assert "create-env would make a second Micro" in told

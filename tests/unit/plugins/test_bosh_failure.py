@@ -72,6 +72,7 @@ def test_a_missing_cli_says_so(cli):
     with pytest.raises(BoshFailure) as caught:
         bosh.require_version()
     assert caught.value.cause == "cli_missing"
+    assert "bosh_ha_cli_options.cli" in caught.value.hint
     assert runner.calls == []
 
 
@@ -82,3 +83,36 @@ def test_an_old_cli_is_refused(cli):
         bosh.require_version()
     assert caught.value.cause == "cli_too_old"
     assert "6.4.17" in str(caught.value)
+
+
+TASK = "\nExpected task '7' to succeed but state is 'error'"
+PAGE = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>nginx</body>\r\n</html>\r\n"
+GATEWAY = "Fetching info:\n  Performing request:\n    {} responded with non-successful "
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ("Unknown CPI error 'Errno::ENOENT' with message 'No such file or directory - /x'" + TASK, "task_failed"),
+        ("Error: CPI error: Post https://iaas: x509: certificate signed by unknown authority" + TASK, "task_failed"),
+        ("Error: dial tcp 10.0.0.9:443: connect: connection refused" + TASK, "task_failed"),
+        ("Error: CPI error 'Bosh::Clouds::CloudError' with message 'Not authorized'" + TASK, "task_failed"),
+        ("Error: Failed to acquire lock for lock:deployment:bosh-primary" + TASK, "lock_held"),
+        ("Creating VM:\n  CPI 'create_vm' method responded with error: CmdError{x509: unknown}", "cpi_failed"),
+        ("Reading manifest: open /x: no such file", ""),
+        ("Rendering: No such file or directory @ rb_sysopen", ""),
+        *((GATEWAY.format(who) + f"status code '{code}' response '{PAGE}'", "not_ready")
+          for who in ("Director", "UAA") for code in (502, 503, 504)),
+        (GATEWAY.format("Director") + "status code '500' response 'x'", ""),
+    ],
+)  # fmt: skip
+def test_who_failed_is_not_mistaken(words, cause):
+    failure = BoshFailure(["bosh"], 1, words)
+    assert failure.cause == cause
+    assert bool(failure.hint) is bool(cause)
+    assert "html" not in failure.sentence()
+
+
+def test_what_the_caller_knows_is_not_overruled_by_words():
+    failure = BoshFailure(["bosh"], 127, "connection refused", cause="cli_missing")
+    assert (failure.cause, "cannot be run" in failure.hint) == ("cli_missing", True)

@@ -152,7 +152,7 @@ IN_USE = r"^another create-env works on \S+state\.json: wait for it \(process \d
 
 
 def test_a_second_one_on_the_same_state_file_is_refused(run_module, site):
-    args, does, tmp_path = site
+    args, _does, tmp_path = site
     (tmp_path / "link.json").symlink_to(tmp_path / "state.json")
     holder = lock_state(str(tmp_path / "state.json"))
     try:

@@ -69,6 +69,18 @@ def test_a_director_that_cannot_be_used_is_no_failure_when_told_so(run_module, c
     assert failed.value.result["cause"] == cause
 
 
+def test_a_director_that_is_still_starting_is_no_failure_when_told_so(run_module, said):
+    words = (
+        "Fetching info:\n  Director responded with non-successful status code '502' response '<html>\r\n</html>\r\n'"
+    )
+    answers = {"env": said(rc=1, lines=[words, "Exit code 1"])}
+    result, _replay = run_module("director_info", MICRO | {"fail_when_unreachable": False}, answers)
+    assert (result["reachable"], result["logged_in"], result["cause"]) == (False, False, "not_ready")
+    assert "monit summary" in result["reason"]
+    with pytest.raises(Failed, match="monit summary"):
+        run_module("director_info", MICRO, answers)
+
+
 def test_no_secret_leaves_with_a_failure(run_module):
     with pytest.raises(Failed) as failed:
         run_module("director_info", MICRO, {"env": "fail_wrong_creds"})
