@@ -82,7 +82,8 @@ def _artifact(given: Any) -> dict[str, str]:
 def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
     """Everything that is wrong with the inputs and can be seen on the control node alone, a sentence each.
 
-    `ssh` has bosh_ha_known_hosts and, where a file holds the key, ansible_ssh_private_key_file.
+    `ssh` has bosh_ha_known_hosts and `hosts`: by their names those that the inventory has, each with ansible_host,
+    ansible_user and, where a file holds the key, ansible_ssh_private_key_file. Without `hosts` none is looked at.
     """
     if netaddr is None:
         return [f"the Python of the control node, {sys.executable}, has no netaddr: install it there"]
@@ -105,7 +106,7 @@ def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
     found += _addresses(filled)
     if not found:
         found += _networks(filled)
-    return [*found, *_ssh(ssh)]
+    return [*found, *_ssh(ssh, filled)]
 
 
 def _kinds(name: str, given: dict[str, Any]) -> Iterator[str]:
@@ -338,13 +339,38 @@ def _address(given: Any) -> Address | None:
         return None
 
 
-def _ssh(ssh: dict[str, Any]) -> Iterator[str]:
+def _ssh(ssh: dict[str, Any], directors: dict[str, dict[str, Any]]) -> Iterator[str]:
     if not ssh.get("bosh_ha_known_hosts"):
         yield "bosh_ha_known_hosts is not set"
-    path = ssh.get("ansible_ssh_private_key_file")
-    # Without a path the SSH agent has the key.
-    if not path:
+    hosts = ssh.get("hosts")
+    if hosts is None:
         return
+    for name in NAMES:
+        if isinstance(hosts.get(name), dict):
+            yield from _host(name, hosts[name], directors[name]["address"])
+        else:
+            yield f"the inventory has no host {name}"
+    paths = [(hosts.get(name) or {}).get("ansible_ssh_private_key_file") for name in NAMES]
+    # Without a path the SSH agent has the key.
+    for path in dict.fromkeys(path for path in paths if path):
+        yield from _private_key(path)
+
+
+def _host(name: str, host: dict[str, Any], address: str) -> Iterator[str]:
+    if not host.get("ansible_user"):
+        yield f"ansible_user of the host {name} is not set"
+    given, place = host.get("ansible_host"), _address(address)
+    if place is None:
+        # Told already; mostly it is what ansible_host is made of.
+        return
+    if not given:
+        yield f"ansible_host of the host {name} is not set"
+    elif place != _address(given):
+        # What is meant for one VM would be done to another: Micro's store copied into Primary.
+        yield f"ansible_host of the host {name} is {given}, but bosh_ha_directors.{name}.address is {address}"
+
+
+def _private_key(path: str) -> Iterator[str]:
     try:
         with open(_path(path), encoding="utf-8", errors="replace") as stream:
             if not _PEM.search(stream.read()):

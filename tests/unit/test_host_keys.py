@@ -121,7 +121,7 @@ def run(tmp_path: Path) -> Run:
             "ansible_user": "jumpbox",
             "ansible_python_interpreter": sys.executable,
         }
-        hosts = {name: {"ansible_host": address} for name, address in ADDRESSES.items()}
+        hosts = site.get("hosts") or {name: {"ansible_host": address} for name, address in ADDRESSES.items()}
         (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}), encoding="utf-8")
         include = {"ansible.builtin.include_role": {"name": f"bosh.ha.{role}", "tasks_from": tasks}}
         book = [{"hosts": "localhost", "gather_facts": False, "tasks": [include]}]
@@ -254,3 +254,17 @@ def test_a_micro_whose_director_does_not_run_is_not_made_again(run, site):
     rc, told = run(site | {"status": "502"}, "bootstrap_micro", "look", all_proxy="socks5://127.0.0.1:9")
     assert rc == 2
     assert "create-env would make a second Micro" in told
+
+
+def test_hosts_that_are_others_than_the_directors_are_refused(run, site):
+    # As in group_vars: the templates are the hosts' own.
+    hosts = {
+        "micro": {"ansible_host": "{{ bosh_ha_directors.micro.address }}", "ansible_user": ""},
+        "meta": {"ansible_host": "{{ bosh_ha_directors.primary.address }}", "ansible_ssh_private_key_file": "/none"},
+    }
+    rc, told = run(site | {"hosts": hosts}, "validate_inputs", "files")
+    assert rc == 2
+    assert "ansible_user of the host micro is not set; the inventory has no host primary; " in told
+    assert "ansible_host of the host meta is 10.10.0.4, but bosh_ha_directors.meta.address is 10.10.0.5" in told
+    assert "ansible_ssh_private_key_file: the file /none cannot be read" in told
+    assert "ansible_host of the host micro" not in told

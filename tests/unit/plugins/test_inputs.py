@@ -80,8 +80,10 @@ def make_site(at):
         "release": f"{at}/release.tgz",
     }
     meta = {"address": "10.10.0.5", "manifest": f"{at}/bosh-meta.yml", "vars_store": f"{at}/meta-store.yml"}
-    ssh = {"bosh_ha_known_hosts": f"{at}/known_hosts", "ansible_ssh_private_key_file": f"{at}/id_ed25519"}
-    return {"micro": micro, "primary": primary, "meta": meta}, ssh
+    directors = {"micro": micro, "primary": primary, "meta": meta}
+    common = {"ansible_user": "jumpbox", "ansible_ssh_private_key_file": f"{at}/id_ed25519"}
+    hosts = {name: common | {"ansible_host": values["address"]} for name, values in directors.items()}
+    return directors, {"bosh_ha_known_hosts": f"{at}/known_hosts", "hosts": hosts}
 
 
 def changed(directors, path, value):
@@ -95,6 +97,12 @@ def changed(directors, path, value):
     if value is not ABSENT:
         place[last] = value
     return directors
+
+
+def following(ssh, directors):
+    """The hosts at the directors' addresses, as the inventory templates them."""
+    hosts = {name: host | {"ansible_host": directors[name].get("address")} for name, host in ssh["hosts"].items()}
+    return ssh | {"hosts": hosts}
 
 
 def filled_in(value, at):
@@ -139,7 +147,9 @@ def test_secret_and_ca_stand_for_the_vars_store(site):
 
 def test_without_a_key_file_the_agent_has_the_key(site):
     directors, ssh = site
-    assert inputs.problems(directors, ssh | {"ansible_ssh_private_key_file": ""}) == []
+    for host in ssh["hosts"].values():
+        host["ansible_ssh_private_key_file"] = ""
+    assert inputs.problems(directors, ssh) == []
 
 
 def test_a_control_node_without_netaddr_is_told(site, monkeypatch):
@@ -317,7 +327,10 @@ def test_a_whole_variable_may_be_missing():
 def test_a_mistake_in_a_variable_is_one_sentence(site, tmp_path, path, value, said):
     directors, ssh = site
     expected = filled_in(said if isinstance(said, list) else [said], tmp_path)
-    assert inputs.problems(changed(directors, path, filled_in(value, tmp_path)), ssh) == expected
+    directors = changed(directors, path, filled_in(value, tmp_path))
+    if path.endswith(".address") and value is not ABSENT:
+        ssh = following(ssh, directors)
+    assert inputs.problems(directors, ssh) == expected
 
 
 def test_keys_that_are_no_words_are_named_too(site):
@@ -335,7 +348,7 @@ def test_keys_that_are_no_words_are_named_too(site):
 def test_one_ipv6_address_in_two_spellings(site):
     directors, ssh = site
     directors = changed(changed(directors, "micro.address", "fd00::3"), "meta.address", "fd00:0::3")
-    assert inputs.problems(directors, ssh) == [
+    assert inputs.problems(directors, following(ssh, directors)) == [
         "bosh_ha_directors.micro.address and bosh_ha_directors.meta.address are both fd00::3"
     ]
 
@@ -464,18 +477,47 @@ def test_a_mistake_in_a_file_is_one_sentence(site, tmp_path, file, text, said):
 
 
 @pytest.mark.parametrize(
-    ("ssh", "said"),
+    ("path", "value", "said"),
     [
-        ({"bosh_ha_known_hosts": ""}, "bosh_ha_known_hosts is not set"),
+        ("bosh_ha_known_hosts", "", "bosh_ha_known_hosts is not set"),
+        *(
+            (
+                f"hosts.{name}.ansible_ssh_private_key_file",
+                "{at}/none",
+                "ansible_ssh_private_key_file: the file {at}/none cannot be read: No such file or directory",
+            )
+            for name in inputs.NAMES
+        ),
         (
-            {"ansible_ssh_private_key_file": "{at}/none"},
-            "ansible_ssh_private_key_file: the file {at}/none cannot be read: No such file or directory",
+            "hosts.meta.ansible_ssh_private_key_file",
+            "{at}/ops.yml",
+            "ansible_ssh_private_key_file: the file {at}/ops.yml is no private key",
+        ),
+        ("hosts.primary", ABSENT, "the inventory has no host primary"),
+        ("hosts.micro.ansible_user", "", "ansible_user of the host micro is not set"),
+        ("hosts.meta.ansible_host", ABSENT, "ansible_host of the host meta is not set"),
+        (
+            "hosts.meta.ansible_host",
+            "10.10.0.4",
+            "ansible_host of the host meta is 10.10.0.4, but bosh_ha_directors.meta.address is 10.10.0.5",
+        ),
+        (
+            "hosts.meta.ansible_host",
+            "meta.example.com",
+            "ansible_host of the host meta is meta.example.com, but bosh_ha_directors.meta.address is 10.10.0.5",
         ),
     ],
 )
-def test_a_mistake_in_what_ssh_needs_is_one_sentence(site, tmp_path, ssh, said):
-    directors, good = site
-    assert inputs.problems(directors, good | filled_in(ssh, tmp_path)) == [filled_in(said, tmp_path)]
+def test_a_mistake_in_what_ssh_needs_is_one_sentence(site, tmp_path, path, value, said):
+    directors, ssh = site
+    assert inputs.problems(directors, changed(ssh, path, filled_in(value, tmp_path))) == [filled_in(said, tmp_path)]
+
+
+def test_one_key_for_all_is_told_once(site):
+    directors, ssh = site
+    for host in ssh["hosts"].values():
+        host["ansible_ssh_private_key_file"] = "/none"
+    assert len(inputs.problems(directors, ssh)) == 1
 
 
 def test_known_hosts_that_is_not_set_at_all(site):
