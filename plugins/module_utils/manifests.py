@@ -42,9 +42,13 @@ def enable_resurrector_ops(
 ) -> list[Operation]:
     """Ops that switch the health monitor's resurrector on, with its thresholds (time in seconds).
 
-    v2 has them with the job health_monitor, v1 in the global properties. Raises ValueError where the manifest
-    has no health monitor. Source of the names: bosh jobs/health_monitor/spec.
+    v2 has them with the job health_monitor, v1 in the global properties. Numbers may come as texts, as `-e` gives them.
+    Raises ValueError where the manifest has no health monitor, or for thresholds with which it would resurrect
+    nothing. Source of the names: bosh jobs/health_monitor/spec.
     """
+    minimum_down_jobs, percent_threshold, time_threshold = _thresholds(
+        minimum_down_jobs, percent_threshold, time_threshold
+    )
     homes = [
         f"/instance_groups/name={_escaped(group['name'])}/jobs/name=health_monitor/properties?"
         for group in manifest.get("instance_groups") or []
@@ -65,6 +69,27 @@ def enable_resurrector_ops(
         for home in homes
         for key, value in wanted.items()
     ]
+
+
+def _thresholds(minimum_down_jobs: Any, percent_threshold: Any, time_threshold: Any) -> tuple[int, float, int]:
+    """Source: bosh-monitor resurrector_helper.rb (AlertTracker, DeploymentState)."""
+    try:
+        jobs, percent, seconds = int(str(minimum_down_jobs)), float(percent_threshold), int(str(time_threshold))
+    except (TypeError, ValueError):
+        raise ValueError(
+            "minimum_down_jobs and time_threshold are whole numbers, percent_threshold is a number"
+        ) from None
+    if jobs < 2:
+        # A director is the only VM of its deployment, so with it 100 % are lost.
+        raise ValueError(
+            f"minimum_down_jobs is {jobs}, but needs 2 or more: else the loss of a director, the only VM of its "
+            "deployment, is a meltdown in which BOSH resurrects nothing"
+        )
+    if not 0 < percent <= 1:
+        raise ValueError(f"percent_threshold is {percent}, but is a share: more than 0, and 1 at most")
+    if seconds < 1:
+        raise ValueError(f"time_threshold is {seconds}, but needs 1 s or more: else no lost VM is counted")
+    return jobs, percent, seconds
 
 
 def resurrector_enabled(manifest: dict[str, Any]) -> bool:

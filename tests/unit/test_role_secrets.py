@@ -135,3 +135,31 @@ def test_what_is_looked_for_in_values_is_found_all_the_same(run: Run, tmp_path: 
     assert ops == [{"type": "remove", "path": f"{home}/dns/recursor"}]
     rc, told = run("strip_dns_recursor", V1, dict(RECURSOR))
     assert "BOSH reads no more of" in told and "/jobs/name=bosh/template/name=powerdns" in told
+
+
+def test_thresholds_of_the_command_line_are_numbers_in_the_ops_file(run: Run, tmp_path: Path):
+    rc, told = run("enable_resurrector", V2, dict(RESURRECTOR), "-e", "enable_resurrector_minimum_down_jobs=3")
+    assert rc == 0, told
+    ops = yaml.safe_load((tmp_path / "work" / "primary-resurrector.yml").read_text(encoding="utf-8"))
+    assert [operation["value"] for operation in ops] == [True, 3, 0.2, 600]
+    rc, told = run("enable_resurrector", V2, RESURRECTOR | {"enable_resurrector_minimum_down_jobs": "1"})
+    assert rc == 2
+    assert "minimum_down_jobs is 1, but needs 2 or more" in told
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("words", [(), ("--check",)])
+def test_meta_gets_its_cloud_config_before_it_deploys(run: Run, tmp_path: Path, given: bool, words: tuple[str, ...]):
+    (tmp_path / "cloud.yml").write_text("azs: [{name: z1}]\n", encoding="utf-8")
+    meta = {"cloud_config": f"{tmp_path}/cloud.yml"} if given else {}
+    rc, told = run("enable_resurrector", V2, RESURRECTOR | {"meta": meta}, *words)
+    assert rc == 0, told
+    asked = [
+        line
+        for line in (tmp_path / "told").read_text(encoding="utf-8").splitlines()
+        if " deploy " in line or "update-config" in line
+    ]
+    assert ["update-config" if "update-config" in line else "deploy" for line in asked] == (
+        [] if words else ["update-config", "deploy"] if given else ["deploy"]
+    )
+    assert ("z1" in told) is given

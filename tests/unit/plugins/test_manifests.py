@@ -146,3 +146,31 @@ def test_a_structure_has_names_and_no_other_value():
         "cloud_provider": {"mbus": None, "template": {"name": "cpi", "release": None}, "ntp": [None]},
         "instance_groups": [{"name": "g", "templates": [{"name": "t", "properties": {"b": None}}], "instances": None}],
     }
+
+
+MONITORED = {"instance_groups": [{"name": "bosh", "jobs": [{"name": "health_monitor"}]}]}
+
+
+def test_thresholds_may_come_as_texts():
+    values = [operation["value"] for operation in manifests.enable_resurrector_ops(MONITORED, "3", "0.5", "60")]
+    assert values == [True, 3, 0.5, 60]
+    assert [type(value) for value in values] == [bool, int, float, int]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "said"),
+    [
+        ((1,), "minimum_down_jobs is 1, but needs 2 or more"),
+        (("0",), "minimum_down_jobs is 0"),
+        ((5, 0), "percent_threshold is 0.0, but is a share"),
+        ((5, "1.5"), "percent_threshold is 1.5"),
+        ((5, "nan"), "percent_threshold is nan"),
+        ((5, 0.2, "0"), "time_threshold is 0"),
+        (("many",), "are whole numbers"),
+        ((5.5,), "are whole numbers"),
+    ],
+)
+def test_thresholds_with_which_no_director_would_be_resurrected(thresholds, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        manifests.enable_resurrector_ops(MONITORED, *thresholds)
+    assert "\n" not in str(caught.value)
