@@ -44,8 +44,8 @@ HOOK = r"""
 set -e
 groupadd --gid 1000 vcap; groupadd bosh_sshers; groupadd bosh_sudoers
 useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash --groups bosh_sshers,bosh_sudoers vcap
-mkdir -p /var/vcap/bosh/etc /var/vcap/bosh/log /var/vcap/data/jobs /var/vcap/jobs /var/vcap/monit/job /var/vcap/store /var/vcap/sys/log \
-  /var/vcap/sys/run /var/vcap/lab/attached /opt/boshlab/src
+mkdir -p /var/vcap/bosh/etc /var/vcap/bosh/log /var/vcap/data/jobs /var/vcap/jobs /var/vcap/monit/job \
+  /var/vcap/store /var/vcap/sys/log /var/vcap/sys/run /var/vcap/lab/attached /opt/boshlab/src
 ln -sf /var/vcap/bosh/etc/monitrc /etc/monitrc
 rm -rf /var/lib/postgresql/15 /etc/postgresql/15 /etc/ssh/ssh_host_* /etc/nginx/sites-enabled/*
 chmod 0440 /etc/sudoers.d/bosh_sudoers
