@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import tarfile
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.yaml import yaml_load
@@ -24,6 +27,9 @@ ARTIFACT_ARGS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 _MANIFESTS = ("stemcell.MF", "release.MF")
+# As bosh.io names its files; the version of a stemcell comes before the rest of its name.
+_STEMCELL_FILE = re.compile(r"^(?:light-)?bosh-stemcell-(\d[\w.+]*)-(.+)\.tgz$")
+_RELEASE_FILE = re.compile(r"^(.+?)-v?(\d[\w.+]*)\.tgz$")
 
 
 def local_path(url: str) -> str:
@@ -51,27 +57,75 @@ def name_and_version(path: str) -> tuple[str, str]:
     raise ValueError(f"{path} has neither {' nor '.join(_MANIFESTS)}: it is no stemcell or release")
 
 
+def guesses(kind: str, url: str) -> list[tuple[str, str]]:
+    """Names and versions that a URL may stand for, by the file names and addresses of bosh.io.
+
+    A guess is good for looking whether the director has it, and for nothing else.
+    """
+    parts = urlsplit(url)
+    file = unquote(os.path.basename(parts.path))
+    if version := parse_qs(parts.query).get("v"):
+        return [(name, version[0]) for name in dict.fromkeys((file, file.removesuffix("-release")))]
+    if kind == "stemcell" and (found := _STEMCELL_FILE.match(file)):
+        # Older files leave out what the name ends with.
+        return [(f"bosh-{found[2]}{end}", found[1]) for end in ("", "-go_agent")]
+    if kind == "release" and (found := _RELEASE_FILE.match(file)):
+        return [(found[1], found[2])]
+    return []
+
+
+def verify_digest(path: str, wanted: str) -> None:
+    """Compare a file with its digest in BOSH's form: SHA-1, or `sha256:...`, or several of them with `;` between.
+
+    Raises ValueError with a sentence, also for a digest that is none. Source: bosh-utils crypto/multiple_digest.go.
+    """
+    for digest in wanted.split(";"):
+        kind, _colon, value = digest.strip().rpartition(":")
+        kind = kind or "sha1"
+        if kind not in ("sha1", "sha256", "sha512"):
+            raise ValueError(f"sha1: {kind} is no digest that BOSH knows: give a SHA-1, sha256:... or sha512:...")
+        with open(path, "rb") as stream:
+            found = hashlib.file_digest(stream, kind).hexdigest()
+        if found != value.lower():
+            raise ValueError(f"{path} is not the file that was meant: its {kind} is {found}, and `sha1` says {value}")
+
+
 def keep_artifact(
     module: AnsibleModule, cli: BoshCli, kind: str, known: Callable[[BoshCli], list[dict[str, Any]]]
 ) -> dict[str, Any]:
     """Upload or delete a stemcell or release unless the director is already as wanted."""
-    wanted = module.params
+    wanted, present = module.params, module.params["state"] == "present"
     path = local_path(wanted["url"] or "")
     name, version = wanted["name"], wanted["version"]
-    if wanted["state"] == "present" and path and not (name and version):
+    if present and path and not (name and version):
         name, version = name_and_version(path)
-    there = bool(name and version) and (name, version) in [(item["name"], item["version"]) for item in known(cli)]
-    result: dict[str, Any] = {"changed": there != (wanted["state"] == "present"), "tasks": []}
-    result |= {key: value for key, value in (("name", name), ("version", version)) if value}
-    if not result["changed"] or module.check_mode:
-        return result
-    if wanted["state"] == "absent":
-        output = cli.run(f"delete-{kind}", f"{name}/{version}")
-    else:
-        output = cli.run(f"upload-{kind}", *_upload_words(wanted, path, name, version))
-        # BOSH itself skips what it already has when the name was not known here.
-        result["changed"] = bool(output.task_ids())
-    return result | {"tasks": tasks_of(output)}
+    before = _listed(known(cli))
+    there = (name, version) in before
+    if present and not there and not (name and version):
+        fitting = [one for one in guesses(kind, wanted["url"]) if one in before and name in (None, one[0])]
+        fitting = [one for one in fitting if version in (None, one[1])]
+        if fitting:
+            (name, version), there = fitting[0], True
+    result: dict[str, Any] = {"changed": there != present, "tasks": []}
+    if result["changed"] and present and path and wanted["sha1"]:
+        verify_digest(path, wanted["sha1"])
+    if result["changed"] and not module.check_mode:
+        if present:
+            output = cli.run(f"upload-{kind}", *_upload_words(wanted, path, name, version))
+            result["changed"] = bool(output.task_ids())
+            if result["changed"] and not (name and version):
+                # Only the task read its name, and it ends well, too, where the director had it.
+                added = _listed(known(cli)) - before
+                result["changed"] = bool(added)
+                name, version = added.pop() if len(added) == 1 else (name, version)
+        else:
+            output = cli.run(f"delete-{kind}", f"{name}/{version}")
+        result["tasks"] = tasks_of(output)
+    return result | {key: value for key, value in (("name", name), ("version", version)) if value}
+
+
+def _listed(items: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(item["name"], item["version"]) for item in items}
 
 
 def _upload_words(wanted: dict[str, Any], path: str, name: str | None, version: str | None) -> list[str]:

@@ -14,12 +14,15 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Uploads a stemcell unless the director already has this name and version, or deletes it.
-  - Where name and version are not given, they are read from the tarball, if it is a local file; BOSH itself then still skips what it has.
+  - Where O(name) and O(version) are not given, they are read from the tarball, if it is a local file. For a URL the director is
+    looked up for what the file's name says; if that is not there, the stemcell is uploaded, and is a change if it is new to the director.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
-    support: full
+    details: Of a URL whose O(name) and O(version) are neither given nor told by the file's name, only an upload tells whether the
+      director has it, so a change is foretold.
+    support: partial
   action:
     description: An action plugin follows the command while it runs and shows each new stage and percentage.
     support: full
@@ -31,7 +34,9 @@ options:
     description: Path or URL of the tarball. Needed when it is to be present.
     type: str
   sha1:
-    description: Digest of the tarball, as C(SHA1) or C(sha256:SHA256). Needed by BOSH for a URL.
+    description:
+      - Digest of the tarball, as C(SHA1) or C(sha256:SHA256). BOSH compares it with what it downloads from a URL.
+      - A local file is compared before it is uploaded, and refused if it is another one.
     type: str
   name:
     description: Name of the stemcell.

@@ -4,11 +4,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import tarfile
 
 import pytest
-from ansible_collections.bosh.ha.plugins.module_utils.artifacts import local_path, name_and_version
+from ansible_collections.bosh.ha.plugins.module_utils.artifacts import (
+    guesses,
+    local_path,
+    name_and_version,
+    verify_digest,
+)
+
+from ..conftest import Failed, Replay
 
 
 def tarball(path, member, text):
@@ -40,3 +49,89 @@ def test_where_a_tarball_is():
     assert local_path("https://example.org/it.tgz") == ""
     assert local_path("file:///srv/it.tgz") == "/srv/it.tgz"
     assert local_path("/srv/it.tgz") == "/srv/it.tgz"
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "guess"),
+    [
+        ("stemcell", "https://x.org/a/bosh-stemcell-1.1-kvm-ubuntu-noble.tgz", ("bosh-kvm-ubuntu-noble", "1.1")),
+        ("stemcell", "https://x.org/bosh-stemcell-1.1-kvm-noble.tgz", ("bosh-kvm-noble-go_agent", "1.1")),
+        ("stemcell", "https://x.org/light-bosh-stemcell-1.404-aws-go_agent.tgz?a=b", ("bosh-aws-go_agent", "1.404")),
+        ("stemcell", "https://bosh.io/d/stemcells/bosh-aws-go_agent?v=1.1", ("bosh-aws-go_agent", "1.1")),
+        ("release", "https://x.org/os-conf-22.2.1.tgz", ("os-conf", "22.2.1")),
+        ("release", "https://x.org/bosh-283.1.6%2Bdev.1.tgz", ("bosh", "283.1.6+dev.1")),
+        ("release", "https://bosh.io/d/github.com/cloudfoundry/os-conf-release?v=22", ("os-conf", "22")),
+    ],
+)
+def test_what_a_url_may_stand_for(kind, url, guess):
+    assert guess in guesses(kind, url)
+
+
+@pytest.mark.parametrize("kind", ["stemcell", "release"])
+def test_a_url_that_tells_nothing(kind):
+    assert guesses(kind, "https://x.org/it.tgz") == []
+
+
+def test_a_file_is_compared_with_its_digests(tmp_path):
+    path = tmp_path / "it.tgz"
+    path.write_bytes(b"it")
+    sha1, sha256 = hashlib.sha1(b"it").hexdigest(), hashlib.sha256(b"it").hexdigest()
+    for good in (sha1, sha1.upper(), f"sha1:{sha1}", f"sha256:{sha256}", f"{sha1};sha256:{sha256}"):
+        verify_digest(str(path), good)
+    for bad, words in (
+        (sha256, "its sha1 is"),
+        (f"{sha1};sha256:{sha1}", "its sha256 is"),
+        (f"md5:{sha1}", "md5 is no"),
+    ):
+        with pytest.raises(ValueError, match=words) as caught:
+            verify_digest(str(path), bad)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def director(said):
+    """A director that makes a task of each upload of a URL, as BOSH does, and lists what it has."""
+
+    class Director(Replay):
+        def __init__(self, new=()):
+            super().__init__({"upload-release": said(lines=["Task 3", "Succeeded"])})
+            self.has, self.new = [("bosh", "283.1.6")], list(new)
+
+        def __call__(self, command, environ_update, **options):
+            answer = super().__call__(command, environ_update, **options) if "releases" not in command else None
+            if answer:
+                if "upload-release" in command:
+                    self.has += self.new
+                return answer
+            rows = [{"name": name, "version": f"{version}*", "commit_hash": "x"} for name, version in self.has]
+            return 0, json.dumps({"Tables": [{"Content": "releases", "Rows": rows}], "Blocks": None, "Lines": []}), ""
+
+    return Director
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_url_whose_file_s_name_the_director_has(run_module, director, check):
+    wanted = {"environment": "micro", "url": "https://x.org/bosh-283.1.6.tgz", "sha1": "abc"}
+    micro = director()
+    result, _replay = run_module("release", wanted, runner=micro, check=check)
+    assert (result["changed"], result["name"], result["version"]) == (False, "bosh", "283.1.6")
+    assert not any("upload-release" in call for call in micro.calls)
+    # A name that is given is not overruled.
+    assert run_module("release", wanted | {"name": "uaa"}, runner=director([("uaa", "1")]))[0]["changed"] is True
+
+
+def test_a_url_that_tells_nothing_changes_once(run_module, director):
+    wanted = {"environment": "micro", "url": "https://x.org/it.tgz", "sha1": "abc"}
+    result, _replay = run_module("release", wanted, runner=director([("uaa", "1")]))
+    assert (result["changed"], result["name"], result["version"]) == (True, "uaa", "1")
+    result, _replay = run_module("release", wanted, runner=director())
+    assert (result["changed"], result["tasks"]) == (False, [{"id": 3}])
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_another_file_than_the_digest_s_is_not_uploaded(run_module, director, tmp_path, check):
+    path = tarball(tmp_path / "it.tgz", "release.MF", "name: uaa\nversion: '1'\n")
+    micro = director()
+    with pytest.raises(Failed, match="is not the file that was meant: its sha256 is"):
+        run_module("release", {"environment": "micro", "url": path, "sha1": "sha256:abc"}, runner=micro, check=check)
+    assert not any("upload-release" in call for call in micro.calls)
