@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Roles with `-v` over a `bosh` of the tests, whose manifest holds a secret: nothing that is told has it."""
+"""Whole roles with `-v` over a `bosh` of the tests; the manifest holds a secret, and nothing that is told has it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ import yaml
 SECRET = "not-for-eyes"
 #: Answers as the CLI does, and writes down what it was asked.
 BOSH = """#!{python}
-import json, sys
+import json, os, sys
 with open({told!r}, "a") as stream:
     stream.write(" ".join(sys.argv[1:]) + "\\n")
-def answer(blocks=(), rows=(), content="", lines=("Succeeded",)):
+def answer(blocks=(), rows=(), content="", lines=("Succeeded",), rc=0):
     tables = [{{"Content": content, "Rows": list(rows)}}]
     print(json.dumps({{"Tables": tables, "Blocks": list(blocks), "Lines": list(lines)}}))
-    sys.exit()
+    sys.exit(rc)
 if sys.argv[1:] == ["--version"]:
     print("version 7.10.0-abc")
 elif "interpolate" in sys.argv:
@@ -37,6 +38,8 @@ elif "config" in sys.argv:
     answer(rows=[{{"id": "1", "type": "cloud", "name": "default", "content": "azs: []"}}], content="config")
 elif "env" in sys.argv:
     answer(rows=[{{"name": "a", "uuid": "b", "version": "c", "cpi": "d", "user": "admin"}}])
+elif "deploy" in sys.argv and os.path.exists({told!r} + ".refuses"):
+    answer(lines=["Error: Instance group 'bosh' has no such thing", "Exit code 1"], rc=1)
 else:
     answer()
 """
@@ -163,3 +166,23 @@ def test_meta_gets_its_cloud_config_before_it_deploys(run: Run, tmp_path: Path, 
         [] if words else ["update-config", "deploy"] if given else ["deploy"]
     )
     assert ("z1" in told) is given
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_manifest_that_bosh_refuses_is_refused_in_check_mode_too(run: Run, tmp_path: Path, waits: bool):
+    """Unless an upload is only foretold: then BOSH has no word on the deploy yet."""
+    (tmp_path / "told.refuses").touch()
+    tarball = tmp_path / "release.tgz"
+    (tmp_path / "release.MF").write_text("name: bosh\nversion: '1'\n", encoding="utf-8")
+    with tarfile.open(tarball, "w:gz") as archive:
+        archive.add(tmp_path / "release.MF", "release.MF")
+    variables = {
+        "deploy_director_name": "primary",
+        "deploy_director_by": "meta",
+        "deploy_director_release": str(tarball) if waits else "",
+        "bosh_ha_known_hosts": f"{tmp_path}/known_hosts",
+    }
+    rc, told = run("deploy_director", V2, variables, "--check")
+    assert rc == (0 if waits else 2), told
+    assert "Instance group 'bosh' has no such thing" in told
+    assert ("BOSH cannot foretell the deploy of bosh-primary before the uploads are done" in told) is waits
