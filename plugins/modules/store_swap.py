@@ -33,6 +33,10 @@ options:
       - V(committed) removes the kept own store.
     type: str
     choices: [swapped, restored, committed]
+  find_written:
+    description: Look, too, whether this host wrote to a copy that is in place. Every entry of the store is looked at.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -47,6 +51,11 @@ phase:
   returned: always
   type: str
   sample: swapped
+written:
+  description: One entry of the copy that this host itself wrote, by its path in the store; empty where there is none, or no copy in place.
+  returned: when O(find_written) is set
+  type: str
+  sample: postgres-15/global/pg_control
 """
 
 import os
@@ -63,6 +72,7 @@ def main() -> None:
         argument_spec={
             "store": {"type": "path", "default": "/var/vcap/store"},
             "state": {"type": "str", "choices": [*DEEDS]},
+            "find_written": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -70,7 +80,7 @@ def main() -> None:
     if not os.path.isdir(store):
         module.fail_json(msg=f"there is no directory {store} on this host")
     if not state:
-        module.exit_json(changed=False, phase=staged_store.phase(store))
+        module.exit_json(changed=False, phase=staged_store.phase(store), **written(module))
     try:
         if module.check_mode:
             changed, phase = staged_store.rehearse(DEEDS[state], store, tempfile.mkdtemp(dir=module.tmpdir))
@@ -79,7 +89,18 @@ def main() -> None:
             phase = staged_store.phase(store)
     except (ValueError, OSError) as error:
         module.fail_json(msg=f"{store}: {error}", phase=staged_store.phase(store))
-    module.exit_json(changed=changed, phase=phase)
+    module.exit_json(changed=changed, phase=phase, **written(module))
+
+
+def written(module: AnsibleModule) -> dict[str, str]:
+    """The key `written`, where it is asked for."""
+    store = module.params["store"]
+    if not module.params["find_written"]:
+        return {}
+    try:
+        return {"written": staged_store.written_here(store) if staged_store.phase(store) == "swapped" else ""}
+    except OSError as error:
+        module.fail_json(msg=f"{store}: {error}", phase=staged_store.phase(store))
 
 
 if __name__ == "__main__":

@@ -181,6 +181,18 @@ def test_the_swap_s_phases(run_module, tmp_path):
         run_module("store_swap", {"store": str(tmp_path / "nowhere")})
 
 
+def test_what_was_written_is_looked_for_only_when_asked(run_module, tmp_path):
+    for name in ("postgres-15", f"{STAGING}/postgres-15"):
+        (tmp_path / name).mkdir(parents=True)
+    os.utime(tmp_path / STAGING / "postgres-15", ns=(1, 1))
+    args = {"store": str(tmp_path)}
+    assert run_module("store_swap", args | {"find_written": True})[0]["written"] == ""
+    assert run_module("store_swap", args | {"find_written": True, "state": "swapped"})[0]["written"] == ""
+    (tmp_path / "postgres-15" / "postmaster.opts").touch()
+    assert run_module("store_swap", args | {"find_written": True})[0]["written"] == "postgres-15"
+    assert "written" not in run_module("store_swap", args)[0]
+
+
 def outcome(run_module, args, check):
     try:
         result = run_module("store_swap", args, check=check)[0]

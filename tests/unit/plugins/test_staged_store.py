@@ -117,3 +117,31 @@ def test_the_kept_store_goes_only_after_a_finished_swap(store):
     staged_store.swap_in(str(store))
     assert staged_store.discard_kept(str(store)) is True
     assert (staged_store.phase(str(store)), owners(store)) == ("none", MICROS)
+
+
+def test_what_this_host_wrote_to_the_copy_is_found(store):
+    for path in (store / staged_store.STAGING).rglob("*"):
+        # As rsync leaves it: the data have their time at the source.
+        os.utime(path, ns=(1, 1))
+    path = str(store)
+    staged_store.swap_in(path)
+    assert staged_store.written_here(path) == ""
+    (store / "postgres-15" / "whose").chmod(0o600)
+    os.rename(store / "blobstore" / "whose", store / "blobstore" / "else")
+    os.utime(store / "blobstore", ns=(1, 1))
+    assert staged_store.written_here(path) == ""
+    # A clock that was set back does not hide it.
+    (store / "director" / "whose").write_text("meta", encoding="utf-8")
+    assert staged_store.written_here(path) == "director/whose"
+    staged_store.put_back(path)
+    staged_store.swap_in(path)
+    assert staged_store.written_here(path) == "director/whose"
+
+
+def test_a_file_that_was_made_and_removed_again_is_found(store):
+    for path in (store / staged_store.STAGING).rglob("*"):
+        os.utime(path, ns=(1, 1))
+    staged_store.swap_in(str(store))
+    (store / "postgres-15" / "postmaster.pid").touch()
+    (store / "postgres-15" / "postmaster.pid").unlink()
+    assert staged_store.written_here(str(store)) == "postgres-15"
