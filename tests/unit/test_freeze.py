@@ -1,0 +1,460 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""stop_boshes, sync_store and permit_root_rsync over hosts, a monit, an rsync and a `bosh` of the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ADDRESSES = {"micro": "10.10.0.3", "primary": "10.10.0.4", "meta": "10.10.0.5"}
+STOPPED = {"processes": {"director": "not monitored", "nats": "not monitored"}, "open_ports": []}
+RUNNING = {"processes": {"director": "running", "nats": "running"}, "open_ports": [25555, 4222]}
+#: What an interrupted stop leaves: the API is gone, its nginx perhaps not.
+HALF = {"processes": {"director": "not monitored", "nats": "running"}, "open_ports": [4222]}
+HALF_WITH_NGINX = HALF | {"open_ports": [4222, 25555]}
+#: A host: what a module is told of `@HOST@` is a directory of that host, and a host that is away has no Python.
+HOST = """#!{python}
+import json, os, sys
+if {name!r} in json.load(open({site!r}))["away"]:
+    sys.exit("No route to host")
+os.environ.update(HOST={name!r}, HOME={home!r})
+program = sys.stdin.buffer.read() if len(sys.argv) == 1 else open(sys.argv[1], "rb").read()
+for old, new in {{"@HOST@": {name!r}, "/usr/sbin/sshd": {sshd!r}, "/etc/ssh/sshd_config": {sshd!r}}}.items():
+    program = program.replace(old.encode(), new.encode())
+with os.fdopen(os.memfd_create("module"), "w+b") as file:
+    file.write(program)
+    file.flush()
+    file.seek(0)
+    os.dup2(file.fileno(), 0)
+    os.execv(sys.executable, [sys.executable, "-", *sys.argv[2:]])
+"""
+#: A monit that is as the site says, each look at a host the next of its states, the last one for ever.
+MONIT = """
+import json, os
+from ansible.module_utils.basic import AnsibleModule
+DOCUMENTATION = "{{}}"
+def main():
+    module = AnsibleModule(argument_spec=dict(state={{}}, ports=dict(type="list"), store={{}}, timeout={{}}),
+                           supports_check_mode=True)
+    site = json.load(open({site!r}))
+    states = site["monit"][os.environ["HOST"]]
+    seen = {{"holders": []}} | (states.pop(0) if len(states) > 1 else states[0])
+    seen["all_stopped"] = not seen["open_ports"] and set(seen["processes"].values()) == {{"not monitored"}}
+    if module.params["state"]:
+        site["log"].append("stop " + os.environ["HOST"])
+        seen["all_stopped"] = True
+    json.dump(site, open({site!r}, "w"))
+    module.exit_json(changed=bool(module.params["state"]), **seen)
+main()
+"""
+BOSH = """#!{python}
+import json, os, sys
+site = json.load(open({site!r}))
+words = sys.argv[1:]
+if words == ["--version"]:
+    print("version 7.10.0-abc")
+    sys.exit()
+address = os.environ["BOSH_ENVIRONMENT"]
+director = site["directors"].get(address)
+verbs = "env deployments releases stemcells configs vms tasks locks curl update-resurrection".split()
+verb = next(word for word in words if word in verbs)
+site["log"].append(" ".join([address, verb, *(word for word in words if word.startswith("--recent"))]))
+def answer(content, rows, lines=(), rc=0, blocks=None):
+    json.dump(site, open({site!r}, "w"))
+    print(json.dumps({{"Tables": [{{"Content": content, "Rows": rows}}], "Blocks": blocks, "Lines": list(lines)}}))
+    sys.exit(rc)
+if director is None:
+    answer("", [], ["Fetching info: dial tcp: connect: no route to host", "Exit code 1"], 1)
+if "says" in director:
+    answer("", [], [director["says"]], 1)
+if verb == "env":
+    answer("", [{{"name": "a", "uuid": "b", "version": director["version"], "cpi": "d", "user": "admin"}}])
+if verb == "curl":
+    answer("", [], blocks=[json.dumps({{"resurrection": False}})])
+if verb == "tasks" and any("--recent" in word for word in words):
+    last = director["last"].pop(0) if len(director["last"]) > 1 else director["last"][0]
+    answer("tasks", [{{"id": last, "state": "done", "user": "hm", "deployment": "", "description": "", "result": "",
+        "started_at": "-", "finished_at": "-"}}])
+if verb == "tasks" and director.get("refuses"):
+    answer("", [], ["Finding current tasks: Director responded with non-successful status code '401'"], 1)
+answer(verb, [])
+"""
+#: Copies, or compares, two directories of the hosts; a copy has the times of its source.
+RSYNC = """#!{python}
+import json, os, pathlib, shutil, sys
+source, target = pathlib.Path({hosts!r}, "micro", "store"), pathlib.Path(sys.argv[-1])
+site = json.load(open({site!r}))
+def listed(top):
+    kept = lambda path: not path.parts[0].startswith("bosh_ha_")
+    names = [path.relative_to(top) for path in top.rglob("*") if path.is_file()]
+    return {{str(name): (top / name).read_text() for name in names if kept(name)}}
+mine, theirs = listed(source), listed(target)
+different = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
+print("\\n".join(">fcst...... " + name for name in different), end="")
+if "--dry-run" not in sys.argv:
+    site["log"].append("copy")
+    json.dump(site, open({site!r}, "w"))
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, copy_function=shutil.copy2)
+"""
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> dict[str, Any]:
+    """All three run, idle; Micro's and Meta's stores go together."""
+    for name, whose in (("micro", "micro"), ("meta", "meta")):
+        home = tmp_path / "hosts" / name
+        (home / "store" / "postgres-15" / "global").mkdir(parents=True)
+        (home / "store" / "postgres-15" / "global" / "pg_control").write_text(whose, encoding="utf-8")
+        (home / ".ssh").mkdir()
+        (home / ".ssh" / "authorized_keys").write_text("ssh-ed25519 AAAA operator\n", encoding="utf-8")
+        age(home / "store")
+    return {
+        "away": [],
+        "log": [],
+        "monit": {name: [RUNNING] for name in ADDRESSES},
+        "directors": {address: {"version": "283.1.0 (0)", "last": ["7"]} for address in ADDRESSES.values()},
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs one file of a role's tasks on the site; returns the exit code and what was told."""
+    collection, made = tmp_path / "ansible_collections" / "bosh" / "ha", tmp_path / "site.json"
+    modules = collection / "plugins" / "modules"
+    modules.mkdir(parents=True)
+    for source, target in ((ROOT, collection), (ROOT / "plugins", modules.parent), (ROOT / "plugins/modules", modules)):
+        for path in source.iterdir():
+            if path.name not in ("plugins", "modules", "monit.py"):
+                (target / path.name).symlink_to(path)
+    (modules / "monit.py").write_text(MONIT.format(site=str(made)), encoding="utf-8")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    words = {"python": sys.executable, "site": str(made), "hosts": str(tmp_path / "hosts")}
+    for name, text in {"bosh": BOSH, "rsync": RSYNC, "id": '#!/bin/sh\ncat "$HOME/vcap" 2>&- || echo 1000\n'}.items():
+        (programs / name).write_text(text.format(**words) if "{python}" in text else text, encoding="utf-8")
+    (programs / "sshd").write_text("#!/bin/sh\necho permitrootlogin no\n", encoding="utf-8")
+    for name in ADDRESSES:
+        home = tmp_path / "hosts" / name
+        home.mkdir(parents=True, exist_ok=True)
+        host = HOST.format(name=name, home=str(home), sshd=str(programs / "sshd"), **words)
+        (programs / f"{name}-python").write_text(host, encoding="utf-8")
+    for path in programs.iterdir():
+        path.chmod(0o755)
+
+    def play(site: dict[str, Any], role: str, tasks: str = "main", *words: str) -> tuple[int, str]:
+        made.write_text(json.dumps(site), encoding="utf-8")
+        store = str(tmp_path / "hosts" / "@HOST@" / "store")
+        variables = {
+            "bosh_ha_directors": {
+                name: {"address": address, "client_secret": "not-for-eyes", "ca_cert": "-----BEGIN CERTIFICATE-----"}
+                for name, address in ADDRESSES.items()
+            },
+            "bosh_ha_known_hosts": str(tmp_path / "known_hosts"),
+            "bosh_ha_work_dir": str(tmp_path / "work"),
+            # Behind a proxy nobody knocks at the addresses, where there is nobody here.
+            "bosh_ha_cli_options": {"cli": str(programs / "bosh"), "all_proxy": "socks5://127.0.0.1:1"},
+            "stop_boshes_wait": 0,
+            "stop_boshes_timeout": 30,
+            "stop_boshes_store": store,
+            "sync_store_store": store,
+            "permit_root_rsync_dir": str(tmp_path / "hosts" / "@HOST@" / "key"),
+            "ansible_connection": "local",
+            "ansible_become": False,
+            "ansible_pipelining": True,
+            "ansible_async_dir": str(tmp_path / "async"),
+            "ansible_user": "",
+        }
+        hosts = {name: {"ansible_python_interpreter": str(programs / f"{name}-python")} for name in ADDRESSES} | {
+            "localhost": {"ansible_python_interpreter": sys.executable}
+        }
+        inventory = {"all": {"hosts": hosts, "vars": variables}}
+        (tmp_path / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
+        include = {"ansible.builtin.include_role": {"name": f"bosh.ha.{role}", "tasks_from": tasks}}
+        book = [{"hosts": "localhost", "gather_facts": False, "tasks": [include]}]
+        (tmp_path / "play.yml").write_text(json.dumps(book), encoding="utf-8")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BOSH_"))} | {
+            "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
+            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
+            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "HOME": str(tmp_path),
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        }
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(tmp_path / "hosts.json"), *words]
+        done = subprocess.run(
+            [*command, str(tmp_path / "play.yml")],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        site |= json.loads(made.read_text(encoding="utf-8"))
+        return done.returncode, " ".join((done.stdout + done.stderr).replace("\\n", " ").split())
+
+    return play
+
+
+def age(top: Path) -> None:
+    """As rsync leaves it: the data have their time at the source."""
+    for path in [top, *top.rglob("*")]:
+        os.utime(path, ns=(1, 1))
+
+
+def control(tmp_path: Path, name: str, below: str = "") -> str:
+    return (tmp_path / "hosts" / name / "store" / below / "postgres-15/global/pg_control").read_text(encoding="utf-8")
+
+
+# stop_boshes, up to the stop itself, in check mode: the stop needs a monit that stops.
+
+
+def stop(run: Run, site: dict[str, Any]) -> tuple[int, str]:
+    return run(site, "stop_boshes", "main", "--check")
+
+
+def asked(site: dict[str, Any], address: str, verb: str) -> int:
+    return site["log"].count(f"{address} {verb}")
+
+
+def test_those_that_run_are_asked_again_right_before_the_stop(run, site):
+    rc, told = stop(run, site)
+    assert rc == 0, told
+    assert [asked(site, address, "locks") for address in ADDRESSES.values()] == [3, 3, 3]
+    stops = [index for index, line in enumerate(site["log"]) if line.startswith("stop")]
+    assert [site["log"][index] for index in stops] == ["stop micro", "stop primary", "stop meta"]
+    assert site["log"][stops[0] - 1] == "10.10.0.3 tasks --recent=1"
+    assert asked(site, "10.10.0.3", "vms") == 1
+
+
+@pytest.mark.parametrize("half", [HALF, HALF_WITH_NGINX])
+@pytest.mark.parametrize("name", ["micro", "meta"])
+def test_a_director_without_its_api_is_stopped_without_being_asked(run, site, half, name):
+    site["monit"][name] = [half]
+    site["directors"][ADDRESSES[name]] = {"says": "Director responded with non-successful status code '502'"}
+    rc, told = stop(run, site)
+    assert rc == 0, told
+    assert f"{name} is not stopped, and its API is" in told
+    assert "The versions of Micro and Meta are not compared" in told
+    assert not [line for line in site["log"] if line.startswith(ADDRESSES[name])]
+    assert f"stop {name}" in site["log"]
+
+
+def test_those_that_are_stopped_are_left(run, site):
+    site["monit"] = {"micro": [STOPPED], "primary": [RUNNING], "meta": [STOPPED]}
+    rc, told = stop(run, site)
+    assert rc == 0, told
+    assert [line for line in site["log"] if line.startswith("stop")] == ["stop primary"]
+
+
+@pytest.mark.parametrize(
+    ("director", "reason"),
+    [
+        (None, "micro runs, and cannot be asked whether it is busy"),
+        ({"says": "tls: failed to verify certificate: x509: unknown authority"}, "does not match `ca_cert`"),
+        ({"says": "Director responded with non-successful status code '502'"}, "status code '502'"),
+        ({"version": "283.1.0", "last": ["7"], "refuses": True}, "the director refuses the client"),
+    ],
+)
+def test_one_that_runs_and_cannot_be_asked_is_refused(run, site, director, reason):
+    site["directors"]["10.10.0.3"] = director
+    rc, told = run(site, "stop_boshes", "main", "--check", "-e", "stop_boshes_wait=600")
+    assert rc == 2
+    assert reason in told
+    assert not [line for line in site["log"] if line.startswith("stop")]
+
+
+def test_a_task_that_ran_meanwhile_has_the_state_written_down_again(run, site):
+    site["directors"]["10.10.0.3"]["last"] = ["7", "8"]
+    rc, told = stop(run, site)
+    assert rc == 0, told
+    assert asked(site, "10.10.0.3", "vms") == 2
+
+
+def test_tasks_that_go_on_to_begin_are_a_refusal(run, site):
+    site["directors"]["10.10.0.3"]["last"] = ["7", "8", "8", "9"]
+    rc, told = stop(run, site)
+    assert rc == 2
+    assert "micro is busy, so it cannot be stopped now: task 9 ran" in told
+    assert not [line for line in site["log"] if line.startswith("stop")]
+
+
+@pytest.mark.parametrize("states", [{}, {"micro": [STOPPED]}, {"meta": [STOPPED]}])
+def test_a_host_that_does_not_fit_is_refused_though_its_director_is_stopped(run, site, tmp_path, states):
+    site["monit"] |= states
+    (tmp_path / "hosts/meta/store/postgres-15").rename(tmp_path / "hosts/meta/store/postgres-13")
+    rc, told = stop(run, site)
+    assert rc == 2
+    assert "Micro's store has postgres-15, Meta's has postgres-13" in told
+
+
+def test_an_older_meta_is_refused(run, site):
+    site["directors"]["10.10.0.5"]["version"] = "282.9.9 (0)"
+    rc, told = stop(run, site)
+    assert rc == 2
+    assert "Meta is version 282.9.9 and cannot run on the data of Micro, 283.1.0" in told
+
+
+def test_the_stop_itself(run, site):
+    rc, told = run(site, "stop_boshes")
+    assert rc == 0, told
+    assert sorted(line for line in site["log"] if line.startswith("stop")) == [
+        "stop meta",
+        "stop micro",
+        "stop primary",
+    ]
+
+
+# sync_store
+
+
+@pytest.fixture
+def frozen(site: dict[str, Any]) -> dict[str, Any]:
+    site["monit"] = {name: [STOPPED] for name in ADDRESSES}
+    return site
+
+
+@pytest.fixture
+def synced(run: Run, frozen: dict[str, Any]) -> dict[str, Any]:
+    rc, told = run(frozen, "sync_store")
+    assert rc == 0, told
+    frozen["log"].clear()
+    return frozen
+
+
+def test_the_copy_is_put_in_place_and_compared_again(run, synced, tmp_path):
+    assert (control(tmp_path, "meta"), control(tmp_path, "meta", "bosh_ha_kept")) == ("micro", "meta")
+    rc, told = run(synced, "sync_store")
+    assert rc == 0, told
+    assert "changed=0" in told
+    assert synced["log"] == []
+
+
+def test_what_micro_wrote_after_the_swap_is_copied_again(run, synced, tmp_path):
+    written = tmp_path / "hosts/micro/store/postgres-15/global/pg_control"
+    written.write_text("micro, later", encoding="utf-8")
+    age(tmp_path / "hosts/micro/store")
+    rc, told = run(synced, "sync_store")
+    assert rc == 0, told
+    assert (
+        "Micro's store has changed since it was copied, so it is copied again: >fcst...... postgres-15/global/" in told
+    )
+    assert (control(tmp_path, "meta"), control(tmp_path, "meta", "bosh_ha_kept")) == ("micro, later", "meta")
+    assert synced["log"] == ["copy"]
+
+
+def test_what_meta_made_of_the_copy_is_never_copied_over(run, synced, tmp_path):
+    (tmp_path / "hosts/meta/store/postgres-15/global/pg_control").write_text("meta, later", encoding="utf-8")
+    rc, told = run(synced, "sync_store")
+    assert rc == 2
+    assert (
+        "Meta ran on the copy of Micro's store and is stopped now (postgres-15/global/pg_control was written on Meta)"
+        in told
+    )
+    assert (control(tmp_path, "meta"), synced["log"]) == ("meta, later", [])
+
+
+def test_a_meta_that_is_started_on_the_copy_is_left(run, synced, tmp_path):
+    synced["monit"]["meta"] = [RUNNING]
+    (tmp_path / "hosts/meta/store/postgres-15/global/pg_control").write_text("meta, later", encoding="utf-8")
+    rc, told = run(synced, "sync_store")
+    assert rc == 0, told
+    assert "Meta's processes are started on the copy of Micro's store" in told
+    synced["monit"]["micro"] = [RUNNING]
+    rc, told = run(synced, "sync_store")
+    assert rc == 2
+    assert "micro is not stopped, so its store is not copied" in told
+
+
+@pytest.mark.parametrize("name", ["micro", "meta"])
+def test_one_that_started_during_the_copy_is_noticed_before_the_swap(run, frozen, tmp_path, name):
+    frozen["monit"][name] = [STOPPED, RUNNING]
+    rc, told = run(frozen, "sync_store")
+    assert rc == 2
+    assert f"{name} is not stopped" in told
+    assert (control(tmp_path, "meta"), frozen["log"]) == ("meta", ["copy"])
+
+
+def test_one_that_started_during_the_comparison_is_noticed_before_anything_is_moved(run, synced, tmp_path):
+    (tmp_path / "hosts/micro/store/postgres-15/global/pg_control").write_text("micro, later", encoding="utf-8")
+    synced["monit"]["meta"] = [STOPPED, RUNNING]
+    rc, told = run(synced, "sync_store")
+    assert rc == 2
+    assert "meta is not stopped" in told
+    assert (control(tmp_path, "meta"), synced["log"]) == ("micro", [])
+
+
+def test_another_vcap_is_refused_before_the_copy(run, frozen, tmp_path):
+    (tmp_path / "hosts/meta/vcap").write_text("1001\n", encoding="utf-8")
+    rc, told = run(frozen, "sync_store")
+    assert rc == 2
+    assert "The user vcap is 1000 on Micro and 1001 on Meta" in told
+    assert frozen["log"] == []
+
+
+def test_check_mode_copies_nothing(run, frozen, tmp_path):
+    assert run(frozen, "sync_store", "main", "--check")[0] == 0
+    frozen["away"] = ["micro", "meta"]
+    assert run(frozen, "sync_store", "main", "--check")[0] == 0
+    assert (control(tmp_path, "meta"), frozen["log"]) == ("meta", [])
+
+
+# permit_root_rsync, close
+
+
+@pytest.fixture
+def opened(site: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "hosts/meta/key").mkdir()
+    with (tmp_path / "hosts/micro/.ssh/authorized_keys").open("a", encoding="utf-8") as stream:
+        stream.write("restrict ssh-ed25519 AAAB bosh_ha_sync\n")
+    return site
+
+
+def left(tmp_path: Path) -> tuple[bool, bool]:
+    """Whether Meta has its half, and Micro its own."""
+    keys = (tmp_path / "hosts/micro/.ssh/authorized_keys").read_text(encoding="utf-8")
+    assert "operator" in keys
+    return (tmp_path / "hosts/meta/key").exists(), "bosh_ha_sync" in keys
+
+
+def test_both_halves_are_taken_and_where_there_is_none_nothing_is_done(run, opened, tmp_path):
+    rc, told = run(opened, "permit_root_rsync", "close")
+    assert (rc, left(tmp_path)) == (0, (False, False)), told
+    rc, told = run(opened, "permit_root_rsync", "close")
+    assert rc == 0 and "changed=0" in told
+
+
+def test_a_micro_that_is_away_may_have_its_half_still(run, opened, tmp_path):
+    opened["away"] = ["micro"]
+    rc, told = run(opened, "permit_root_rsync", "close")
+    assert (rc, left(tmp_path)) == (2, (False, True))
+    assert "Micro cannot be reached, so its half of the key may be there still" in told
+    # Now there is no private half for it.
+    rc, told = run(opened, "permit_root_rsync", "close")
+    assert rc == 0, told
+    assert "Micro cannot be reached, so its authorized_keys was not looked at" in told
+
+
+def test_a_meta_that_is_away_does_not_keep_micros_half(run, opened, tmp_path):
+    opened["away"] = ["meta"]
+    rc, told = run(opened, "permit_root_rsync", "close")
+    assert (rc, left(tmp_path)) == (2, (True, False))
+    assert "Meta cannot be reached, so the key pair may be there still" in told
+
+
+def test_check_mode_closes_nothing(run, opened, tmp_path):
+    assert run(opened, "permit_root_rsync", "close", "--check")[0] == 0
+    assert left(tmp_path) == (True, True)
