@@ -125,6 +125,8 @@ class FilterModule:
             "step_seconds": pair_summary.step_seconds,
             "pair_summary": pair_summary_lines,
             "adopted": proofs.adopted,
+            "took_over": proofs.took_over,
+            "first_deploy": proofs.first_deploy,
             "resurrections": proofs.resurrections,
             "pair_phase": pair_phase.pair_phase,
             "phase_reason": pair_phase.phase_reason,

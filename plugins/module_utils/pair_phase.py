@@ -40,6 +40,7 @@ _WORDS = {
     "stopped": "is stopped",
     "runs": "can be reached by SSH, but neither answers nor is stopped (see `monit summary` there)",
     "unasked": "can be reached by SSH, and cannot be asked, as its vars store does not exist here",
+    "barred": "lets nobody in by SSH: its host key is not the one that is pinned, or it refuses the user's key",
     "away": "neither answers nor can be reached by SSH",
 }
 
@@ -64,19 +65,24 @@ def phase_reason(seen: dict[str, Any]) -> str:
 def judge(seen: dict[str, Any]) -> tuple[str, str]:
     """The phase, and a sentence where somebody has to know why; else an empty string.
 
-    `seen` has lists of directors' names: answers (API), reachable (SSH), stopped (every process, by monit and ports),
-    unasked (no credentials, as their vars store does not exist), unfinished (their last deploy, as the director that
-    deploys them tells it, did not end well or runs still); the deployments that each knows: known (a dict of lists);
-    names: deployments of primary and meta (a dict); and primary_running (its agent, at Meta), settled (both deployed
-    manifests have the resurrector and no dns.recursor), store (phase of Meta's store), micro_vm (the CID in Micro's
-    state file), micro_state (whether there is that file), micro_silent (nobody listens at Micro's address, as Meta
-    sees it).
+    `seen` has lists of directors' names: answers (API), reachable (SSH), barred (SSH is there, but the host key or the
+    login is refused), stopped (every process, by monit and ports), unasked (no credentials, as their vars store does
+    not exist), unfinished (their last deploy, as the director that deploys them tells it, did not end well or runs
+    still); the deployments that each knows: known (a dict of lists); names: deployments of primary and meta (a dict);
+    and primary_running (its agent, at Meta), primary_agent (what Meta says of it, empty without a VM), adopted (Meta
+    has had Primary's agent before), settled (both deployed manifests have the resurrector and no dns.recursor), store
+    (phase of Meta's store), micro_vm (the CID in Micro's state file), micro_state (whether there is that file),
+    micro_silent (nobody listens at Micro's address, as Meta sees it).
     """
     at = {name: _at(seen, name) for name in ("micro", "primary", "meta")}
     if at["meta"] == "answers" and seen["names"]["primary"] in seen["known"]["meta"]:
         return _led_by_meta(seen, at)
     if at["micro"] == "answers":
         return _led_by_micro(seen, at)
+    # Whoever cannot be asked may be stopped, and then create-env would make a second Micro beside the first.
+    barred = [name for name in at if at[name] == "barred"]
+    if barred:
+        return "unclear", "; ".join(f"{name} {_WORDS['barred']}" for name in barred)
     if at["micro"] == "stopped":
         return _frozen(seen, at)
     if set(at.values()) == {"away"}:
@@ -90,7 +96,7 @@ def _at(seen: dict[str, Any], name: str) -> str:
     if name in seen["answers"]:
         return "answers"
     if name not in seen["reachable"]:
-        return "away"
+        return "barred" if name in seen["barred"] else "away"
     if name in seen["stopped"]:
         return "stopped"
     return "unasked" if name in seen["unasked"] else "runs"
@@ -103,8 +109,13 @@ def _led_by_meta(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
             f"micro answers, although meta has {seen['names']['primary']} already: "
             "stop micro's processes (`monit stop all` there) if it is the Micro whose data meta took over"
         )
+    if at["micro"] not in ("stopped", "away"):
+        return "unclear", (
+            f"micro {_WORDS[at['micro']]}, although meta has {seen['names']['primary']} already: "
+            "it must be stopped (`monit stop all` there), or gone"
+        )
     if not seen["primary_running"]:
-        return "meta_active", ""
+        return _lost(seen)
     if not seen["settled"]:
         return "primary_adopted", ""
     if at["micro"] == "away" and seen["micro_state"]:
@@ -115,6 +126,22 @@ def _led_by_meta(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
     if not seen["micro_state"]:
         return "mutual", f"micro {_WORDS[at['micro']]}; its state file is not there, so it does not count as gone"
     return "mutual", ""
+
+
+def _lost(seen: dict[str, Any]) -> tuple[str, str]:
+    """Primary's agent is not running at Meta: to be adopted still, or ill, which is not for a recreation to mend."""
+    agent = seen["primary_agent"]
+    if not seen["adopted"] and agent in ("", "unresponsive agent"):
+        return "meta_active", ""
+    if not agent:
+        return "unclear", (
+            "Primary was adopted by Meta, and has no VM: wait, if Meta is resurrecting it; "
+            f"else `bosh -d {seen['names']['primary']} cck --resolution=recreate_vm` at Meta brings it back"
+        )
+    return "unclear", (
+        f"Primary was adopted by Meta, and its agent is `{agent}`: look at `monit summary` there "
+        "(or wait, if Meta is resurrecting it)"
+    )
 
 
 def _led_by_micro(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:

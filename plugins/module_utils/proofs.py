@@ -2,39 +2,83 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a director's own task history proves: that its health monitor resurrected its partner."""
+"""What a director's own task history proves: that its health monitor resurrected its partner.
+
+Meta inherits Micro's history. Which of the tasks are Meta's own is certain from the ID of Micro's last one; without it
+only from times.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+_DEPLOY = "create deployment"
+_CLOUD_CHECK = "apply resolutions"
+_SCAN = "scan and fix"
 
-def adopted(tasks: list[dict[str, Any]], deployment: str) -> int:
-    """When a director last recreated a lost VM of this deployment by cloud check, in seconds since 1970; 0 for never.
 
-    `tasks` are those of `task_info`. Meta inherits Micro's history: what came before the adoption proves nothing
-    of the pair.
+def adopted(tasks: list[dict[str, Any]], deployment: str, last: int = 0) -> int:
+    """When Meta first did what needs the agent of this deployment, in seconds since 1970; 0 for never.
+
+    `tasks` are those of `task_info`, `last` the ID of Micro's last one, 0 where nobody knows it. Then only a cloud
+    check of a person tells, as Meta does one in the procedure, and Micro's deploys are always in the history.
     """
-    return max(
-        (
-            task["finished_epoch"] or 0
-            for task in tasks
-            if task["deployment"] == deployment
-            and task["description"] == "apply resolutions"
-            and task["state"] == "done"
-            and task["user"] != "hm"
-        ),
-        default=0,
-    )
+    descriptions = (_DEPLOY, _CLOUD_CHECK, _SCAN) if last else (_CLOUD_CHECK,)
+    times = [
+        task["finished_epoch"] or 0
+        for task in _done(tasks, deployment, descriptions)
+        if task["id"] > last and (last or task["user"] != "hm")
+    ]
+    return min(times, default=0)
+
+
+def took_over(tasks: list[dict[str, Any]], deployment: str, last: int = 0, made: int = 0) -> int:
+    """Since when a resurrection in Meta's history is Meta's own, in seconds since 1970; 0 where nothing proves it.
+
+    After Micro's last task (`last`) it is the first deploy or cloud check of a person, so that later ones do not
+    matter, or, of an agent that was adopted without any, Meta's first task of this deployment. Without `last` it is the
+    last of those, if it ended after Meta itself was `made` (Primary's first deploy of Meta, in seconds since 1970).
+    """
+    own = [
+        task["finished_epoch"] or 0
+        for task in _done(tasks, deployment, (_DEPLOY, _CLOUD_CHECK))
+        if task["user"] != "hm" and task["id"] > last
+    ]
+    if last:
+        begun = [task["started_epoch"] for task in tasks if _own(task, deployment, last) and task["started_epoch"]]
+        # All of them are Meta's, so the first one may be a resurrection itself.
+        return min(own) if own else min(begun, default=1) - 1
+    return max((time for time in own if made and time > made), default=0)
+
+
+def first_deploy(tasks: list[dict[str, Any]], deployment: str) -> int:
+    """When a deployment was first deployed, in seconds since 1970; 0 where the history does not tell."""
+    return min((task["finished_epoch"] or 0 for task in _done(tasks, deployment, (_DEPLOY,))), default=0)
+
+
+def _done(tasks: list[dict[str, Any]], deployment: str, descriptions: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [
+        task
+        for task in tasks
+        if task["deployment"] == deployment and task["description"] in descriptions and task["state"] == "done"
+    ]
+
+
+def _own(task: dict[str, Any], deployment: str, last: int) -> bool:
+    return bool(task["deployment"] == deployment and task["id"] > last)
 
 
 def resurrections(tasks: list[dict[str, Any]], scans: list[dict[str, Any]], since: int) -> list[dict[str, Any]]:
     """Each `scan and fix` of the health monitor after `since` that recreated a VM, newest first, with its times.
 
+    Nothing is proved where `since` is 0: then nobody knows whose resurrection it was.
+
     `scans` are those tasks with their events; among `tasks` are the `delete vm CID` tasks, which belong to no
     deployment (bosh-director api/controllers/vms_controller.rb). A VM that was lost in another way has no such task:
     then `detected` and `back`, in seconds after the loss, are None.
     """
+    if not since:
+        return []
     found = []
     for scan in scans:
         if scan["state"] != "done" or not scan["recreated"] or scan["started_epoch"] <= since:

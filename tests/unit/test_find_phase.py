@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,9 @@ def seen(**registered: Any) -> dict[str, Any]:
 def look(directors: list[dict[str, Any]], state: Any = None, **more: Any) -> dict[str, Any]:
     return seen(
         directors={"results": directors},
-        hosts={"results": []},
-        monit={"results": []},
-        store={},
-        primary={},
         state=state or {"exists": False, "vm_cid": ""},
-        **more,
+        **{"hosts": {"results": []}, "monit": {"results": []}, "store": {}, "primary": {}, "snapshot": {}, "tasks": {}}
+        | more,
     )
 
 
@@ -110,3 +108,102 @@ def test_each_is_asked_only_where_it_has_credentials():
     # One that was passed over has neither cause nor reason.
     results = {"_find_phase_directors": {"results": [skipped("micro"), silent("primary")]}}
     assert Templar(DataLoader(), variables=results).template(refuse["loop"]) == [silent("primary")]
+
+
+@pytest.mark.parametrize(
+    ("msg", "barred"),
+    [
+        (
+            "timed out waiting for ping: Failed to connect to the host via ssh: Host key verification failed.",
+            True,
+        ),
+        (
+            "timed out waiting for ping: Failed to connect: jumpbox@10.10.0.3: Permission denied (publickey).",
+            True,
+        ),
+        (
+            "timed out waiting for ping: Failed to connect: connect to host 10.10.0.3 port 22: No route to host",
+            False,
+        ),
+    ],
+)
+def test_a_host_that_lets_nobody_in_is_not_away(msg, barred):
+    hosts = [
+        {"item": "micro", "elapsed": 10, "msg": msg},
+        {"item": "primary", "elapsed": 0},
+        {"item": "meta", "skipped": True},
+    ]
+    found = look([silent(name) for name in NAMES], hosts={"results": hosts})
+    assert (found["barred"], found["reachable"]) == (["micro"] if barred else [], ["primary"])
+
+
+def test_a_deployment_of_which_a_dry_run_left_the_name_is_none():
+    deploys = [
+        {"item": {"of": "primary", "by": "micro"}, "tasks": []},
+        {"item": {"of": "meta", "by": "primary"}, "skipped": True},
+    ]
+    asked = [{"item": deploys[0], "instances": []}, {"item": deploys[1], "skipped": True}]
+    directors = [answer("micro", "bosh-primary", "other"), silent("primary"), silent("meta")]
+    found = look(directors, deploys={"results": deploys}, instances={"results": asked})
+    assert found["known"] == {"micro": ["other"], "primary": [], "meta": []}
+    # A deploy that failed has instances, and one whose tasks are forgotten, too.
+    asked[0]["instances"] = [{"instance": "bosh/1"}]
+    assert look(directors, deploys={"results": deploys}, instances={"results": asked})["known"]["micro"] == [
+        "bosh-primary",
+        "other",
+    ]
+
+
+def test_instances_are_asked_for_only_where_no_deploy_was_done():
+    ask = load("tasks", "deploys")[-1]
+    items = [
+        {"tasks": [{"state": "error"}, {"state": "done"}]},
+        {"tasks": [{"state": "error"}]},
+        {"tasks": []},
+        {"skipped": True},
+    ]
+    asked = [Templar(DataLoader(), variables={"item": item}).evaluate_conditional(ask["when"]) for item in items]
+    assert asked == [False, True, True, False]
+
+
+DEPLOY = {"id": 60, "state": "done", "user": "admin", "deployment": "bosh-primary", "description": "create deployment"}
+CHECK = DEPLOY | {"description": "apply resolutions"}
+
+
+@pytest.mark.parametrize(
+    ("task", "last", "stopped", "adopted"),
+    [
+        (DEPLOY, {"id": 50}, False, True),
+        (CHECK, {"id": 50}, True, True),
+        # Micro's own.
+        (DEPLOY, {"id": 60}, False, False),
+        (CHECK, {"id": 60}, False, False),
+        # Nobody wrote down which was Micro's last.
+        (DEPLOY, None, False, False),
+        (CHECK, None, False, True),
+        (CHECK, None, True, False),
+    ],
+)
+@pytest.mark.parametrize("uuid", ["of-micro", "of-another"])
+def test_whether_meta_adopted_primary(tmp_path, task, last, stopped, adopted, uuid):
+    path = tmp_path / "micro-snapshot.json"
+    path.write_text(json.dumps({"uuid": "of-micro", "last_task": last or {}}), encoding="utf-8")
+    if uuid == "of-another":
+        adopted = task is CHECK and not stopped
+    found = look(
+        [silent("micro"), silent("primary"), answer("meta", "bosh-primary") | {"director": {"uuid": uuid}}],
+        snapshot={"stat": {"exists": True, "path": str(path)}},
+        tasks={"tasks": [task | {"started_epoch": 100, "finished_epoch": 130}]},
+        monit={"results": [{"item": "primary", "all_stopped": stopped}]},
+        primary={"instances": [{"vm_cid": "vm-1", "process_state": "unresponsive agent"}]},
+    )
+    assert (found["adopted"], found["primary_agent"], found["primary_running"]) == (
+        adopted,
+        "unresponsive agent",
+        False,
+    )
+
+
+def test_a_primary_without_a_vm_has_no_agent():
+    found = look([silent(name) for name in NAMES], primary={"instances": [{"vm_cid": "", "process_state": ""}]})
+    assert (found["primary_agent"], found["primary_running"], found["adopted"]) == ("", False, False)

@@ -20,12 +20,15 @@ ALL = ["micro", "primary", "meta"]
 NOTHING = {
     "answers": [],
     "reachable": [],
+    "barred": [],
     "stopped": [],
     "unasked": [],
     "unfinished": [],
     "known": {"micro": [], "primary": [], "meta": []},
     "names": {"primary": "bosh-primary", "meta": "bosh-meta"},
     "primary_running": False,
+    "primary_agent": "",
+    "adopted": False,
     "settled": False,
     "store": "none",
     "micro_vm": "",
@@ -51,12 +54,15 @@ ACTIVE = FROZEN | {
     "stopped": ["micro", "primary"],
     "known": {"micro": [], "primary": [], "meta": ["bosh-primary"]},
     "store": "swapped",
+    "primary_agent": "unresponsive agent",
 }
 MUTUAL = ACTIVE | {
     "answers": ["primary", "meta"],
     "stopped": ["micro"],
     "known": {"micro": [], "primary": ["bosh-meta"], "meta": ["bosh-primary"]},
     "primary_running": True,
+    "primary_agent": "running",
+    "adopted": True,
     "settled": True,
 }
 GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""}
@@ -118,11 +124,40 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
         (MUTUAL, "mutual"),
         (MUTUAL | {"reachable": ["primary", "meta"], "stopped": []}, "mutual"),
         (GONE, "micro_gone"),
-        (GONE | {"primary_running": False}, "meta_active"),
+        # Only one that Meta has not adopted is to be recreated.
+        (GONE | {"primary_running": False, "primary_agent": "failing"}, "unclear"),
+        (GONE | {"primary_running": False, "primary_agent": "unresponsive agent"}, "unclear"),
+        (GONE | {"primary_running": False, "primary_agent": ""}, "unclear"),
+        (ACTIVE | {"primary_agent": ""}, "meta_active"),
+        (ACTIVE | {"primary_agent": "starting"}, "unclear"),
+        # Half up, or not to be asked: Meta has its data.
+        (ACTIVE | {"stopped": ["primary"]}, "unclear"),
+        (MUTUAL | {"stopped": []}, "unclear"),
+        (MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "barred": ["micro"]}, "unclear"),
+        # Primary's new key is still to be pinned.
+        (GONE | {"reachable": ["meta"], "barred": ["primary"]}, "micro_gone"),
+        # Whoever lets nobody in may be stopped.
+        ({"barred": ["micro"], "micro_vm": "vm-1"}, "unclear"),
+        ({"barred": ["primary", "meta"]}, "unclear"),
+        (FROZEN | {"reachable": [], "stopped": [], "barred": ALL}, "unclear"),
+        (FROZEN | {"reachable": ["micro", "primary"], "stopped": ["micro", "primary"], "barred": ["meta"]}, "unclear"),
+        # One that answers and was not pinned yet, and one whose deploy was cut off before.
+        (MICRO | {"reachable": [], "barred": ["micro"]}, "only_micro"),
+        (DEPLOYED | {"reachable": ["micro", "primary"], "barred": ["meta"]}, "only_micro"),
+        (
+            DEPLOYED
+            | {
+                "answers": ["micro", "primary"],
+                "reachable": ["micro", "primary"],
+                "barred": ["meta"],
+                "unfinished": ["meta"],
+            },
+            "only_micro",
+        ),
         # A state file that is lost tells nothing; then its address has to.
         (GONE | LOST, "mutual"),
         (MUTUAL | LOST, "mutual"),
-        (MUTUAL | LOST | {"stopped": []}, "mutual"),
+        (MUTUAL | LOST | {"stopped": []}, "unclear"),
         (MUTUAL | LOST | {"micro_silent": True}, "mutual"),
         (GONE | LOST | {"micro_silent": True}, "micro_gone"),
         (GONE | LOST | {"micro_silent": True, "known": ACTIVE["known"]}, "mutual"),
@@ -161,6 +196,25 @@ def test_what_was_seen_tells_the_phase(seen, phase):
             HALF | {"unfinished": ["primary"]},
             "meta is stopped, but primary is still to be deployed, or its host key to be pinned: "
             "start meta's processes (`monit start all` there)",
+        ),
+        (
+            FROZEN | {"reachable": [], "stopped": [], "barred": ["micro"]},
+            "micro lets nobody in by SSH: its host key is not the one that is pinned, or it refuses the user's key",
+        ),
+        (
+            MUTUAL | {"stopped": []},
+            "micro can be reached by SSH, but neither answers nor is stopped (see `monit summary` there), although "
+            "meta has bosh-primary already: it must be stopped (`monit stop all` there), or gone",
+        ),
+        (
+            GONE | {"primary_running": False, "primary_agent": "failing"},
+            "Primary was adopted by Meta, and its agent is `failing`: look at `monit summary` there "
+            "(or wait, if Meta is resurrecting it)",
+        ),
+        (
+            GONE | {"primary_running": False, "primary_agent": ""},
+            "Primary was adopted by Meta, and has no VM: wait, if Meta is resurrecting it; "
+            "else `bosh -d bosh-primary cck --resolution=recreate_vm` at Meta brings it back",
         ),
         (
             GONE | LOST,

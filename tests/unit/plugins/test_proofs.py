@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import parse_output
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import task
-from ansible_collections.bosh.ha.plugins.module_utils.proofs import adopted, resurrections
+from ansible_collections.bosh.ha.plugins.module_utils.proofs import adopted, first_deploy, resurrections, took_over
 from ansible_collections.bosh.ha.plugins.module_utils.task_events import parse_events, recreated_vms, stage_seconds
 
 from ..conftest import recorded
@@ -52,18 +52,33 @@ def deletion(started, **other):
     return row | {"started_epoch": started, "finished_epoch": started and started + 1} | other
 
 
-# adopted
+# adopted, took_over, first_deploy
 
 
-def test_the_newest_cloud_check_of_a_person_is_the_adoption(tasks):
+def own(task_id, description="apply resolutions", **other):
+    """A task of Primary's deployment that a person had done, a minute for each ID."""
+    row = {"id": task_id, "state": "done", "user": "admin", "deployment": "bosh-primary", "description": description}
+    return row | {"started_epoch": task_id * 60, "finished_epoch": task_id * 60 + 30} | other
+
+
+HISTORY = [own(90), own(80, "create deployment"), own(70), own(60, "vms"), own(40), own(30, "create deployment")]
+
+
+def test_the_recorded_adoption(tasks):
     assert [row["id"] for row in tasks if row["description"] == "apply resolutions"] == [43, 39]
-    assert adopted(tasks, "bosh-primary") == ADOPTED
-    assert adopted(list(reversed(tasks)), "bosh-primary") == ADOPTED
+    assert adopted(tasks, "bosh-primary", 42) == took_over(tasks, "bosh-primary", 42) == ADOPTED
 
 
 def test_who_adopted_nobody(tasks):
-    assert adopted(tasks, "bosh-meta") == 0
-    assert adopted([], "bosh-primary") == 0
+    assert adopted(tasks, "bosh-meta") == adopted(tasks, "bosh-meta", 42) == took_over(tasks, "bosh-meta", 42, 1) == 0
+    assert adopted([], "bosh-primary") == took_over([], "bosh-primary", 42) == took_over([], "bosh-primary", 0, 1) == 0
+
+
+def test_the_first_after_micros_last_task_is_the_adoption():
+    # A cloud check of later does not make a proof before it void.
+    assert adopted(HISTORY, "bosh-primary", 50) == took_over(HISTORY, "bosh-primary", 50) == 70 * 60 + 30
+    assert took_over(HISTORY[::-1], "bosh-primary", 50) == 70 * 60 + 30
+    assert took_over(HISTORY, "bosh-primary", 75) == 80 * 60 + 30
 
 
 @pytest.mark.parametrize(
@@ -74,20 +89,54 @@ def test_who_adopted_nobody(tasks):
         {"state": "processing", "finished_epoch": None},
         {"deployment": "bosh-meta"},
         {"description": "scan cloud"},
+        {"description": "create deployment (dry run)"},
+        {"id": 43},
     ],
 )
-def test_what_is_no_adoption(tasks, other):
-    (row,) = (row for row in tasks if row["id"] == 43)
-    assert adopted([row | other | {"id": 99}], "bosh-primary") == 0
-    later = {"finished_epoch": ADOPTED + 60} | other
-    assert adopted([row | later | {"id": 99}, *tasks], "bosh-primary") == ADOPTED
+def test_what_is_no_adoption(other):
+    row = own(55) | other
+    if other != {"user": "hm"}:
+        assert adopted([row], "bosh-primary", 50) == 0
+    assert took_over([row, *HISTORY], "bosh-primary", 50) == 70 * 60 + 30
+
+
+def test_a_primary_that_the_health_monitor_recreated_is_adopted():
+    scan = own(60, "scan and fix", user="hm")
+    assert adopted([scan], "bosh-primary", 50) == 60 * 60 + 30
+    assert adopted([scan], "bosh-primary") == 0
+
+
+def test_a_primary_that_was_repointed_is_metas_from_its_first_task(scan):
+    vms = own(78, "vms", deployment="bosh-primary", started_epoch=BEGAN - 500, finished_epoch=BEGAN - 499)
+    assert took_over([vms], "bosh-primary", 70) == BEGAN - 501
+    assert took_over([scan, own(71, "vms", started_epoch=None)], "bosh-primary", 70) == BEGAN - 1
+    assert adopted([vms], "bosh-primary", 70) == 0
+    assert resurrections([], [scan], took_over([scan], "bosh-primary", 70)) == [FOUND]
+
+
+def test_without_micros_last_task_only_a_cloud_check_tells_of_an_adoption():
+    assert adopted(HISTORY, "bosh-primary") > 0
+    assert adopted([own(80, "create deployment"), own(81, user="hm")], "bosh-primary") == 0
+
+
+def test_without_micros_last_task_it_is_the_last_one_since_meta_was_made():
+    assert took_over(HISTORY, "bosh-primary", 0, 35 * 60) == 90 * 60 + 30
+    assert took_over(HISTORY, "bosh-primary", 0, 91 * 60) == 0
+    assert took_over(HISTORY, "bosh-primary") == 0
+
+
+def test_when_meta_was_made():
+    assert first_deploy(HISTORY, "bosh-primary") == 30 * 60 + 30
+    tries = [own(9, "create deployment", state="error"), own(8, "create deployment (dry run)")]
+    assert first_deploy([*HISTORY, *tries], "bosh-primary") == 30 * 60 + 30
+    assert first_deploy(tries, "bosh-primary") == 0
 
 
 # resurrections
 
 
 def test_the_recorded_resurrection_is_found(tasks, scan):
-    assert resurrections(tasks, [scan], adopted(tasks, "bosh-primary")) == [FOUND]
+    assert resurrections(tasks, [scan], took_over(tasks, "bosh-primary", 42)) == [FOUND]
 
 
 def test_a_resurrection_that_goes_on_proves_nothing_yet(tasks, running):
@@ -144,5 +193,9 @@ def test_each_has_its_own_loss_and_the_newest_is_first(tasks, scan):
 
 
 def test_without_a_scan_nothing_is_proved(tasks):
-    assert resurrections(tasks, [], 0) == []
+    assert resurrections(tasks, [], ADOPTED) == []
     assert resurrections([], [], 0) == []
+
+
+def test_where_nobody_knows_when_meta_took_over_nothing_is_proved(tasks, scan):
+    assert resurrections(tasks, [scan], 0) == []
