@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import os
 import shlex
 import tempfile
@@ -18,19 +21,46 @@ def keys_in(text: str) -> list[str]:
 
 
 def pinned(path: str, address: str) -> list[str]:
-    """Keys pinned for an address."""
-    return sorted(" ".join(line.split()[1:3]) for line in _lines(path) if line.split()[0] == address)
+    """Keys pinned for an address, alone, among other names, or hashed."""
+    return sorted(" ".join(line.split()[1:3]) for line in _lines(path) if _names(line, address))
 
 
 def write_pinned(path: str, address: str, keys: list[str]) -> None:
-    """Replace the address's keys, leaving every other line; whole or not at all."""
-    kept = [line for line in _lines(path) if line.split()[0] != address]
+    """Replace the address's keys, leaving every other line and the other names of a line; whole or not at all."""
+    # A file behind a link stays where it is, and one without a directory has the current one.
+    path = os.path.realpath(path)
+    kept = [left for line in _lines(path) if (left := _without(line, address))]
     directory = os.path.dirname(path)
     os.makedirs(directory, mode=0o700, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=directory, prefix=".known_hosts")
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write("".join(f"{line}\n" for line in kept + [f"{address} {key}" for key in keys]))
     os.replace(temporary, path)
+
+
+def _names(line: str, address: str) -> bool:
+    """Whether a line pins a key for this very address. A marker, such as @revoked, pins none; nor does a pattern."""
+    return any(_is(name, address) for name in line.split()[0].split(","))
+
+
+def _is(name: str, address: str) -> bool:
+    """Source: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT; openssh hostfile.c (host_hash)."""
+    if not name.startswith("|1|"):
+        return name.lower() == address.lower()
+    try:
+        salt, digest = (base64.b64decode(part) for part in name.split("|")[2:])
+    except ValueError:
+        return False
+    return hmac.compare_digest(hmac.new(salt, address.lower().encode(), hashlib.sha1).digest(), digest)
+
+
+def _without(line: str, address: str) -> str:
+    """A line without the address, empty where it has no other name."""
+    if not _names(line, address):
+        return line
+    names, rest = line.split(None, 1)
+    others = ",".join(name for name in names.split(",") if not _is(name, address))
+    return f"{others} {rest}" if others else ""
 
 
 #: A key is noted in the scratch file alone, and nobody logs in. For ssh the first value of an option counts.

@@ -31,14 +31,16 @@ options:
     type: str
     required: true
   known_hosts:
-    description: The known_hosts file. It is made, and readable by its owner only.
+    description:
+      - The known_hosts file. It is made, and readable by its owner only.
+      - The address is found in it alone, among other names, and hashed; patterns are left alone.
     type: path
     required: true
   deployment:
     description: Deployment of the VM.
     type: str
   instance:
-    description: Instance group or instance of the VM.
+    description: Instance group or instance of the VM. Needed where the deployment has several instances.
     type: str
   made_now:
     description: The caller made this VM a moment ago, so an older pin of its address is another VM's and is replaced.
@@ -119,6 +121,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import vms
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import keys_in, look, noted_keys, pinned, write_pinned
 
@@ -151,6 +154,8 @@ def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
 
 
 def ask_director(module: AnsibleModule, cli: BoshCli) -> list[str]:
+    if not module.params["instance"]:
+        refuse_several(cli, module.params["deployment"])
     words = ["ssh", *([module.params["instance"]] if module.params["instance"] else []), "-c", READ_KEYS, "--results"]
     rc, output, command = cli.try_run(*words, deployment=module.params["deployment"])
     rows = output.rows("results")
@@ -158,6 +163,13 @@ def ask_director(module: AnsibleModule, cli: BoshCli) -> list[str]:
     if rc != 0 or not keys:
         raise BoshFailure(command, rc, output.message() or f"{len(rows)} instances answered, and no key was read")
     return keys
+
+
+def refuse_several(cli: BoshCli, deployment: str) -> None:
+    """`bosh ssh` would log in to each of them."""
+    found = [vm["instance"] for vm in vms(cli, deployment)]
+    if len(found) > 1:
+        raise ValueError(f"the deployment {deployment} has {len(found)} instances: set `instance`")
 
 
 def shown(module: AnsibleModule, address: str) -> list[str]:

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import socket
@@ -249,8 +252,9 @@ OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo"
 class Host:
     """Answers `bosh ssh` with a host key, and shows ssh one, the same where no other is given."""
 
-    def __init__(self, key, rows=1, shows=None):
+    def __init__(self, key, rows=1, shows=None, vms=1):
         self.key = key
+        self.vms = vms
         self.rows = rows
         self.shows = key if shows is None else shows
         self.calls = []
@@ -265,6 +269,10 @@ class Host:
                 Path(noted).write_text(f"10.10.0.4 {self.shows}\n", encoding="utf-8")
             self.config = Path(command[2]).read_text(encoding="utf-8")
             return 255, "", "Permission denied (publickey).\r\n" if self.shows else "refused\r\n"
+        if "vms" in command:
+            columns = ("vm_cid", "process_state", "az", "ips")
+            rows = [{"instance": f"bosh/{number}"} | dict.fromkeys(columns, "") for number in range(self.vms)]
+            return 0, json.dumps({"Tables": [{"Content": "vms", "Rows": rows}], "Blocks": None, "Lines": []}), ""
         rows = [{"instance": "bosh/1", "stdout": f"{self.key} root@builder\r\n", "exit_code": "0"}] * self.rows
         return 0, json.dumps({"Tables": [{"Content": "results", "Rows": rows}], "Blocks": None, "Lines": []}), ""
 
@@ -298,6 +306,60 @@ def test_an_answer_that_is_not_of_one_instance_is_refused(run_module, pins, rows
     with pytest.raises(Failed, match=f"{rows} instances answered"):
         run_module("host_key", args | {"deployment": "bosh-primary"}, runner=Host(KEY, rows))
     assert not path.exists()
+
+
+def test_of_several_instances_one_must_be_named(run_module, pins):
+    args, path = pins
+    args = args | {"deployment": "cf"}
+    host = Host(KEY, vms=2)
+    with pytest.raises(Failed, match="^the deployment cf has 2 instances: set `instance`$"):
+        run_module("host_key", args, runner=host)
+    assert not path.exists() and not any("ssh" in call for call in host.calls)
+    assert run_module("host_key", args | {"instance": "bosh/1"}, runner=host)[0]["host_keys"] == [KEY]
+
+
+def hashed(name):
+    """An entry as ssh writes it with HashKnownHosts."""
+    salt = bytes(range(20))
+    parts = (salt, hmac.new(salt, name.encode(), hashlib.sha1).digest())
+    return "|1|" + "|".join(base64.b64encode(part).decode() for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("entry", "left"),
+    [
+        ("10.10.0.4", ""),
+        ("primary,10.10.0.4", "primary"),
+        (hashed("10.10.0.4"), ""),
+        ("10.10.0.4,[x]:2222", "[x]:2222"),
+    ],
+)
+def test_an_address_is_found_in_each_form_of_an_entry(run_module, pins, entry, left):
+    args, path = pins
+    path.parent.mkdir()
+    others = f"# 10.10.0.4\n@revoked 10.10.0.4 {OTHER}\n{hashed('10.10.0.40')} {OTHER}\n|1|no|hash! {OTHER}\n"
+    path.write_text(f"{others}{entry}\t{OTHER} a comment\n", encoding="utf-8")
+    assert run_module("host_key", args, runner=Host(KEY))[0]["host_keys"] == [OTHER]
+    run_module("host_key", args | {"deployment": "bosh-primary", "instance": "bosh"}, runner=Host(KEY))
+    kept = f"{left} {OTHER} a comment\n" if left else ""
+    assert path.read_text(encoding="utf-8") == f"{others}{kept}10.10.0.4 {KEY}\n"
+
+
+def test_ssh_keygen_finds_what_is_found_here(pins):
+    _args, path = pins
+    path.parent.mkdir()
+    path.write_text(f"{hashed('10.10.0.4')} {OTHER}\n", encoding="utf-8")
+    assert subprocess.run(["ssh-keygen", "-F", "10.10.0.4", "-f", str(path)], capture_output=True).returncode == 0
+
+
+def test_a_file_may_be_relative_or_behind_a_link(run_module, pins, tmp_path, monkeypatch):
+    args, _path = pins
+    monkeypatch.chdir(tmp_path)
+    run_module("host_key", args | {"known_hosts": "pins"}, runner=Host(KEY))
+    (tmp_path / "link").symlink_to("pins")
+    run_module("host_key", args | {"known_hosts": "link", "address": "10.10.0.5"}, runner=Host(OTHER))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "pins").read_text(encoding="utf-8") == f"10.10.0.4 {KEY}\n10.10.0.5 {OTHER}\n"
 
 
 def test_a_pinned_key_is_not_replaced_on_first_use(run_module, pins):
