@@ -312,7 +312,7 @@ def test_of_several_instances_one_must_be_named(run_module, pins):
     args, path = pins
     args = args | {"deployment": "cf"}
     host = Host(KEY, vms=2)
-    with pytest.raises(Failed, match="^the deployment cf has 2 instances: set `instance`$"):
+    with pytest.raises(Failed, match=r"^the deployment cf has 2 instances: set `instance`$"):
         run_module("host_key", args, runner=host)
     assert not path.exists() and not any("ssh" in call for call in host.calls)
     assert run_module("host_key", args | {"instance": "bosh/1"}, runner=host)[0]["host_keys"] == [KEY]
