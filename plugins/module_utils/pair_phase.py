@@ -150,7 +150,8 @@ def _led_by_micro(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
     if seen["store"] in ("swapping", "swapped"):
         return "unclear", (
             "micro answers, although a copy of its store is in place on meta: "
-            "stop micro's processes to go on with that copy, or put meta's own store back (bosh.ha.store_swap)"
+            "stop micro's processes to go on, and its store is compared with that copy, and copied again where it has "
+            "changed; or put meta's own store back (bosh.ha.store_swap)"
         )
     if names["primary"] not in known["micro"] and at["meta"] != "away" and at["primary"] == "away":
         return "unclear", f"meta {_WORDS[at['meta']]}, but micro has no deployment {names['primary']}"
