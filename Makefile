@@ -70,7 +70,7 @@ lint: venv ## ruff, mypy, ansible-lint (production profile), the changelog, the 
 	antsibull-docs lint-collection-docs --plugin-docs .
 
 units: venv ## unit tests
-	timeout 600 python -m pytest tests/unit
+	timeout 900 python -m pytest --numprocesses auto tests/unit
 
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 1200 tests/run-sanity
