@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Runs a command with its output in a file, and fails if a secret of the lab was on a command line or is in that file.
 
-Usage: watch-secrets WORKSPACE LOG COMMAND...
+Usage: watch_secrets.py WORKSPACE LOG COMMAND...
 
 Every process of this machine is looked at, those of the lab's VMs included, about ten times a second: one that lives
 shorter may be missed. The secrets are what the vars stores in WORKSPACE hold; they are read again when they change.
