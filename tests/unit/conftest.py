@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 RECORDED = Path(__file__).parent / "fixtures" / "recorded"
+
+# How long an example takes is the machine's business, which may have other work.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def recorded(name: str) -> tuple[int, str]:
