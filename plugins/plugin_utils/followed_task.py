@@ -178,8 +178,11 @@ class FollowedAction(ActionBase):
         return self._execute(args, task_vars, name="ansible.legacy.async_status")
 
     def async_dir(self) -> str:
-        """Where the async wrapper keeps its results on the host."""
-        return self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
+        """Where the async wrapper keeps its results on the host.
+
+        A `~` is left to the modules, as the wrapper does: $HOME and the password database may differ, as in a container.
+        """
+        return str(self.get_shell_option("async_dir", default="~/.ansible_async"))
 
     def _quietly(self, deed: Callable[[], Any]) -> None:
         try:

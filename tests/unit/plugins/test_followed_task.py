@@ -203,3 +203,10 @@ def test_a_follower_keeps_tasks_apart():
     assert [found["id"] for found in follower.look()] == [1, 2]
     follower.look()
     assert [line for line in shown if "create" not in line] == ["Task 1 | a", "Task 2 | b", "Task 2 | c"]
+
+
+def test_the_home_of_the_async_directory_is_the_modules_own(monkeypatch):
+    # In a container $HOME and the password database differ, and the wrapper goes by $HOME.
+    it = followed_task.FollowedAction.__new__(followed_task.FollowedAction)
+    monkeypatch.setattr(it, "get_shell_option", lambda _name, default: default, raising=False)
+    assert it.async_dir() == "~/.ansible_async"
