@@ -180,7 +180,7 @@ class FollowedAction(ActionBase):
     def async_dir(self) -> str:
         """Where the async wrapper keeps its results on the host.
 
-        A `~` is left to the modules, as the wrapper does: $HOME and the password database may differ, as in a container.
+        A `~` is left to the modules, as the wrapper does: in a container $HOME and the password database may differ.
         """
         return str(self.get_shell_option("async_dir", default="~/.ansible_async"))
 
