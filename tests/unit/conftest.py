@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from .role_runner import Roles
 
 RECORDED = Path(__file__).parent / "fixtures" / "recorded"
 
@@ -133,3 +135,11 @@ def cli() -> Any:
         return BoshCli(director, runner), runner
 
     return make
+
+
+@pytest.fixture(scope="module")
+def roles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roles]:
+    """Plays roles, with the module's MODULES (name to text) instead of the collection's own of those names."""
+    process = Roles(tmp_path_factory.mktemp("roles"), getattr(request.module, "MODULES", {}))
+    yield process
+    process.close()

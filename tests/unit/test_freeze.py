@@ -8,59 +8,45 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-ADDRESSES = {"micro": "10.10.0.3", "primary": "10.10.0.4", "meta": "10.10.0.5"}
+from .role_runner import ADDRESSES, Roles, Run, write_program
+
 STOPPED = {"processes": {"director": "not monitored", "nats": "not monitored"}, "open_ports": []}
 RUNNING = {"processes": {"director": "running", "nats": "running"}, "open_ports": [25555, 4222]}
 #: What an interrupted stop leaves: the API is gone, its nginx perhaps not.
 HALF = {"processes": {"director": "not monitored", "nats": "running"}, "open_ports": [4222]}
 HALF_WITH_NGINX = HALF | {"open_ports": [4222, 25555]}
 #: A host: what a module is told of `@HOST@` is a directory of that host, and a host that is away has no Python.
-HOST = """#!{python}
-import json, os, sys
-if {name!r} in json.load(open({site!r}))["away"]:
+HOST = """if NAME in json.load(open(SITE))["away"]:
     sys.exit("No route to host")
-os.environ.update(HOST={name!r}, HOME={home!r})
-program = sys.stdin.buffer.read() if len(sys.argv) == 1 else open(sys.argv[1], "rb").read()
-for old, new in {{"@HOST@": {name!r}, "/usr/sbin/sshd": {sshd!r}, "/etc/ssh/sshd_config": {sshd!r}}}.items():
+os.environ.update(HOST=NAME, HOME=HOME, SITE=SITE)
+for old, new in {"@HOST@": NAME, "/usr/sbin/sshd": SSHD, "/etc/ssh/sshd_config": SSHD}.items():
     program = program.replace(old.encode(), new.encode())
-with os.fdopen(os.memfd_create("module"), "w+b") as file:
-    file.write(program)
-    file.flush()
-    file.seek(0)
-    os.dup2(file.fileno(), 0)
-    os.execv(sys.executable, [sys.executable, "-", *sys.argv[2:]])
 """
 #: A monit that is as the site says, each look at a host the next of its states, the last one for ever.
 MONIT = """
 import json, os
 from ansible.module_utils.basic import AnsibleModule
-DOCUMENTATION = "{{}}"
+DOCUMENTATION = "{}"
 def main():
-    module = AnsibleModule(argument_spec=dict(state={{}}, ports=dict(type="list"), store={{}}, timeout={{}}),
+    module = AnsibleModule(argument_spec=dict(state={}, ports=dict(type="list"), store={}, timeout={}),
                            supports_check_mode=True)
-    site = json.load(open({site!r}))
+    site = json.load(open(os.environ["SITE"]))
     states = site["monit"][os.environ["HOST"]]
-    seen = {{"holders": []}} | (states.pop(0) if len(states) > 1 else states[0])
-    seen["all_stopped"] = not seen["open_ports"] and set(seen["processes"].values()) == {{"not monitored"}}
+    seen = {"holders": []} | (states.pop(0) if len(states) > 1 else states[0])
+    seen["all_stopped"] = not seen["open_ports"] and set(seen["processes"].values()) == {"not monitored"}
     if module.params["state"]:
         site["log"].append("stop " + os.environ["HOST"])
         seen["all_stopped"] = True
-    json.dump(site, open({site!r}, "w"))
+    json.dump(site, open(os.environ["SITE"], "w"))
     module.exit_json(changed=bool(module.params["state"]), **seen)
 main()
 """
-BOSH = """#!{python}
-import json, os, sys
-site = json.load(open({site!r}))
+BOSH = """site = json.load(open(SITE))
 words = sys.argv[1:]
 if words == ["--version"]:
     print("version 7.10.0-abc")
@@ -71,44 +57,48 @@ verbs = "env deployments releases stemcells configs vms tasks locks curl update-
 verb = next(word for word in words if word in verbs)
 site["log"].append(" ".join([address, verb, *(word for word in words if word.startswith("--recent"))]))
 def answer(content, rows, lines=(), rc=0, blocks=None):
-    json.dump(site, open({site!r}, "w"))
-    print(json.dumps({{"Tables": [{{"Content": content, "Rows": rows}}], "Blocks": blocks, "Lines": list(lines)}}))
+    json.dump(site, open(SITE, "w"))
+    print(json.dumps({"Tables": [{"Content": content, "Rows": rows}], "Blocks": blocks, "Lines": list(lines)}))
     sys.exit(rc)
 if director is None:
     answer("", [], ["Fetching info: dial tcp: connect: no route to host", "Exit code 1"], 1)
 if "says" in director:
     answer("", [], [director["says"]], 1)
 if verb == "env":
-    answer("", [{{"name": "a", "uuid": "b", "version": director["version"], "cpi": "d", "user": "admin"}}])
+    answer("", [{"name": "a", "uuid": "b", "version": director["version"], "cpi": "d", "user": "admin"}])
 if verb == "curl":
-    answer("", [], blocks=[json.dumps({{"resurrection": False}})])
+    answer("", [], blocks=[json.dumps({"resurrection": False})])
 if verb == "tasks" and any("--recent" in word for word in words):
     last = director["last"].pop(0) if len(director["last"]) > 1 else director["last"][0]
-    answer("tasks", [{{"id": last, "state": "done", "user": "hm", "deployment": "", "description": "", "result": "",
-        "started_at": "-", "finished_at": "-"}}])
+    answer("tasks", [{"id": last, "state": "done", "user": "hm", "deployment": "", "description": "", "result": "",
+        "started_at": "-", "finished_at": "-"}])
 if verb == "tasks" and director.get("refuses"):
     answer("", [], ["Finding current tasks: Director responded with non-successful status code '401'"], 1)
 answer(verb, [])
 """
+#: Whose number is asked for, as the host says.
+ID = """
+name = os.environ["HOME"] + "/vcap"
+print(open(name).read().strip() if os.path.exists(name) else 1000)
+"""
 #: Copies, or compares, two directories of the hosts; a copy has the times of its source.
-RSYNC = """#!{python}
-import json, os, pathlib, shutil, sys
-source, target = pathlib.Path({hosts!r}, "micro", "store"), pathlib.Path(sys.argv[-1])
-site = json.load(open({site!r}))
+RSYNC = """import pathlib, shutil
+source, target = pathlib.Path(HOSTS, "micro", "store"), pathlib.Path(sys.argv[-1])
+site = json.load(open(SITE))
 def listed(top):
     kept = lambda path: not path.parts[0].startswith("bosh_ha_")
     names = [path.relative_to(top) for path in top.rglob("*") if path.is_file()]
-    return {{str(name): (top / name).read_text() for name in names if kept(name)}}
+    return {str(name): (top / name).read_text() for name in names if kept(name)}
 mine, theirs = listed(source), listed(target)
 different = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
 print("\\n".join(">fcst...... " + name for name in different), end="")
 if "--dry-run" not in sys.argv:
     site["log"].append("copy")
-    json.dump(site, open({site!r}, "w"))
+    json.dump(site, open(SITE, "w"))
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, copy_function=shutil.copy2)
 """
-Run = Callable[..., tuple[int, str]]
+MODULES = {"monit": MONIT}
 
 
 @pytest.fixture
@@ -130,29 +120,19 @@ def site(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs one file of a role's tasks on the site; returns the exit code and what was told."""
-    collection, made = tmp_path / "ansible_collections" / "bosh" / "ha", tmp_path / "site.json"
-    modules = collection / "plugins" / "modules"
-    modules.mkdir(parents=True)
-    for source, target in ((ROOT, collection), (ROOT / "plugins", modules.parent), (ROOT / "plugins/modules", modules)):
-        for path in source.iterdir():
-            if path.name not in ("plugins", "modules", "monit.py"):
-                (target / path.name).symlink_to(path)
-    (modules / "monit.py").write_text(MONIT.format(site=str(made)), encoding="utf-8")
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    words = {"python": sys.executable, "site": str(made), "hosts": str(tmp_path / "hosts")}
-    for name, text in {"bosh": BOSH, "rsync": RSYNC, "id": '#!/bin/sh\ncat "$HOME/vcap" 2>&- || echo 1000\n'}.items():
-        (programs / name).write_text(text.format(**words) if "{python}" in text else text, encoding="utf-8")
-    (programs / "sshd").write_text("#!/bin/sh\necho permitrootlogin no\n", encoding="utf-8")
+def run(tmp_path: Path, roles: Roles) -> Run:
+    """Runs one file of a role's tasks on the site."""
+    made, programs = tmp_path / "site.json", tmp_path / "bin"
+    write_program(programs / "bosh", BOSH, SITE=str(made))
+    write_program(programs / "rsync", RSYNC, SITE=str(made), HOSTS=str(tmp_path / "hosts"))
+    write_program(programs / "id", ID)
+    write_program(programs / "sshd", 'print("permitrootlogin no")\n')
     for name in ADDRESSES:
         home = tmp_path / "hosts" / name
         home.mkdir(parents=True, exist_ok=True)
-        host = HOST.format(name=name, home=str(home), sshd=str(programs / "sshd"), **words)
-        (programs / f"{name}-python").write_text(host, encoding="utf-8")
-    for path in programs.iterdir():
-        path.chmod(0o755)
+        roles.write_python(
+            programs / f"{name}-python", HOST, NAME=name, SITE=str(made), HOME=str(home), SSHD=str(programs / "sshd")
+        )
 
     def play(site: dict[str, Any], role: str, tasks: str = "main", *words: str) -> tuple[int, str]:
         made.write_text(json.dumps(site), encoding="utf-8")
@@ -177,34 +157,11 @@ def run(tmp_path: Path) -> Run:
             "ansible_async_dir": str(tmp_path / "async"),
             "ansible_user": "",
         }
-        hosts = {name: {"ansible_python_interpreter": str(programs / f"{name}-python")} for name in ADDRESSES} | {
-            "localhost": {"ansible_python_interpreter": sys.executable}
-        }
-        inventory = {"all": {"hosts": hosts, "vars": variables}}
-        (tmp_path / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
-        include = {"ansible.builtin.include_role": {"name": f"bosh.ha.{role}", "tasks_from": tasks}}
-        book = [{"hosts": "localhost", "gather_facts": False, "tasks": [include]}]
-        (tmp_path / "play.yml").write_text(json.dumps(book), encoding="utf-8")
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BOSH_"))} | {
-            "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
-            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
-            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
-            "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "HOME": str(tmp_path),
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        }
-        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(tmp_path / "hosts.json"), *words]
-        done = subprocess.run(
-            [*command, str(tmp_path / "play.yml")],
-            env=environ,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
+        hosts = {name: {"ansible_python_interpreter": str(programs / f"{name}-python")} for name in ADDRESSES}
+        environ = {"HOME": str(tmp_path), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+        rc, told = roles.play(tmp_path, role, tasks, *words, variables=variables, hosts=hosts, environ=environ)
         site |= json.loads(made.read_text(encoding="utf-8"))
-        return done.returncode, " ".join((done.stdout + done.stderr).replace("\\n", " ").split())
+        return rc, told
 
     return play
 

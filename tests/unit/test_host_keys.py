@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ADDRESSES = {"micro": "10.10.0.3", "primary": "10.10.0.4", "meta": "10.10.0.5"}
+from .role_runner import ADDRESSES, Roles, Run, write_program
+
 OLD, NEW, STRANGE = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{name}" for name in ("Old", "New", "Strange"))
 #: Shows the host's key, notes it where that is asked for, and runs what it is told where the key is pinned.
-SSH = """#!{python}
-import json, os, sys
-site = json.load(open({site!r}))
+SSH = """site = json.load(open(SITE))
 words = sys.argv[1:]
 address = next(word for word in words if word in site["shows"])
-options = {{}}
+options = {}
 for word in words:
     name, _equals, value = word.partition("=")
     options.setdefault(name, value)
-with open({site!r} + ".ssh", "a") as stream:
+with open(SITE + ".ssh", "a") as stream:
     stream.write(" ".join(words) + "\\n")
 key = site["shows"][address]
 if options["StrictHostKeyChecking"] == "accept-new":
@@ -40,15 +36,13 @@ if address + " " + key not in open(options["UserKnownHostsFile"]).read().splitli
     sys.exit(255)
 os.execv("/bin/sh", ["sh", "-c", words[-1]])
 """
-BOSH = """#!{python}
-import json, os, sys
-site = json.load(open({site!r}))
+BOSH = """site = json.load(open(SITE))
 if sys.argv[1:] == ["--version"]:
     print("version 7.10.0-abc")
     sys.exit()
 director = site["directors"].get(os.environ["BOSH_ENVIRONMENT"])
 def answer(content, rows, lines=(), rc=0):
-    print(json.dumps({{"Tables": [{{"Content": content, "Rows": rows}}], "Blocks": None, "Lines": list(lines)}}))
+    print(json.dumps({"Tables": [{"Content": content, "Rows": rows}], "Blocks": None, "Lines": list(lines)}))
     sys.exit(rc)
 if site.get("status"):
     answer("", [], ["Director responded with non-successful status code '" + site["status"] + "' response 'x'"], 1)
@@ -57,13 +51,12 @@ if director is None:
 if "BOSH_CA_CERT" not in os.environ:
     answer("", [], ["tls: failed to verify certificate: x509: certificate signed by unknown authority"], 1)
 if "deployments" in sys.argv:
-    answer("deployments", [{{"name": name, "release_s": "", "stemcell_s": ""}} for name in director["deploys"]])
+    answer("deployments", [{"name": name, "release_s": "", "stemcell_s": ""} for name in director["deploys"]])
 if "ssh" in sys.argv:
-    rows = [{{"instance": "bosh/1", "stdout": director["says"] + " root@builder\\r\\n", "exit_code": "0"}}]
+    rows = [{"instance": "bosh/1", "stdout": director["says"] + " root@builder\\r\\n", "exit_code": "0"}]
     answer("results", rows if director["says"] else [])
-answer("", [{{"name": "a", "uuid": "b", "version": "c", "cpi": "d", "user": "admin"}}])
+answer("", [{"name": "a", "uuid": "b", "version": "c", "cpi": "d", "user": "admin"}])
 """
-Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -80,19 +73,15 @@ def site(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs one file of a role's tasks on the site; returns the exit code and what was told."""
-    collection = tmp_path / "ansible_collections" / "bosh" / "ha"
-    collection.parent.mkdir(parents=True)
-    collection.symlink_to(Path(__file__).parents[2])
+def run(tmp_path: Path, roles: Roles) -> Run:
+    """Runs one file of a role's tasks on the site."""
 
     def play(site: dict[str, Any], role: str, tasks: str, *words: str, **more: Any) -> tuple[int, str]:
         path, pins = tmp_path / "site.json", tmp_path / "known_hosts"
         path.write_text(json.dumps(site), encoding="utf-8")
         pins.write_text("".join(f"{address} {key}\n" for address, key in site["pins"].items()), encoding="utf-8")
         for name, text in {"ssh": SSH, "bosh": BOSH}.items():
-            (tmp_path / name).write_text(text.format(python=sys.executable, site=str(path)), encoding="utf-8")
-            (tmp_path / name).chmod(0o755)
+            write_program(tmp_path / name, text, SITE=str(path))
         directors = {
             name: {"address": address, "client_secret": "not-for-eyes", "ca_cert": "-----BEGIN CERTIFICATE-----"}
             for name, address in ADDRESSES.items()
@@ -119,32 +108,10 @@ def run(tmp_path: Path) -> Run:
             "ansible_ssh_common_args": f"-o UserKnownHostsFile={pins} -o StrictHostKeyChecking=yes -o ProxyJump=jump",
             "ansible_host_key_checking": True,
             "ansible_user": "jumpbox",
-            "ansible_python_interpreter": sys.executable,
         }
         hosts = site.get("hosts") or {name: {"ansible_host": address} for name, address in ADDRESSES.items()}
-        (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}), encoding="utf-8")
-        include = {"ansible.builtin.include_role": {"name": f"bosh.ha.{role}", "tasks_from": tasks}}
-        book = [{"hosts": "localhost", "gather_facts": False, "tasks": [include]}]
-        (tmp_path / "play.yml").write_text(json.dumps(book), encoding="utf-8")
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BOSH_"))} | {
-            "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
-            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
-            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
-            "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_SSH_ARGS": "",
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-        }
-        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(tmp_path / "hosts.json"), *words]
-        done = subprocess.run(
-            [*command, str(tmp_path / "play.yml")],
-            env=environ,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return done.returncode, " ".join((done.stdout + done.stderr).replace("\\n", " ").split())
+        environ = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+        return roles.play(tmp_path, role, tasks, *words, variables=variables, hosts=hosts, environ=environ)
 
     return play
 

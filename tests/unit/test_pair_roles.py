@@ -14,53 +14,52 @@ import pytest
 import yaml
 
 from . import test_host_keys
-from .test_host_keys import ADDRESSES, NEW, OLD, run, site
+from .role_runner import ADDRESSES
+from .test_host_keys import NEW, OLD, run, site
 
 __all__ = ["run", "site"]
 
 PRIMARY, META = ADDRESSES["primary"], ADDRESSES["meta"]
 #: Notes each command with its director; Primary's agent is running once cloud check recreated the VM.
-BOSH = """#!{python}
-import json, os, sys
-site = json.load(open({site!r}))
+BOSH = """site = json.load(open(SITE))
 words = " ".join(sys.argv[1:])
 if words == "--version":
     print("version 7.10.0-abc")
     sys.exit()
 at = os.environ["BOSH_ENVIRONMENT"]
-log = {site!r} + ".calls"
+log = SITE + ".calls"
 calls = open(log).read() if os.path.exists(log) else ""
 with open(log, "a") as stream:
     stream.write(at + " " + words + "\\n")
 def answer(content="", rows=(), blocks=None, rc=0, lines=()):
-    table = {{"Content": content, "Rows": list(rows)}}
-    print(json.dumps({{"Tables": [table], "Blocks": blocks, "Lines": list(lines)}}))
+    table = {"Content": content, "Rows": list(rows)}
+    print(json.dumps({"Tables": [table], "Blocks": blocks, "Lines": list(lines)}))
     sys.exit(rc)
 recreated = "--resolution=recreate_vm" in calls
 if at not in site["directors"] or at == site["primary"] and not recreated and not site["up"]:
     answer(rc=1, lines=["Fetching info: dial tcp: connect: no route to host", "Exit code 1"])
 if "instances" in words:
-    row = {{"instance": "bosh/1", "disk_cids": "disk-1"}}
+    row = {"instance": "bosh/1", "disk_cids": "disk-1"}
     agent = site["agent"]
     if at == site["primary"] or recreated:
         agent = "running"
     gone = "delete-vm" in calls and not recreated
-    row |= {{"vm_cid": "" if gone else "vm-1", "process_state": "" if gone else agent}}
+    row |= {"vm_cid": "" if gone else "vm-1", "process_state": "" if gone else agent}
     answer("instances", [row, *site["more"]])
 if "curl" in words:
-    answer(blocks=[json.dumps({{"resurrection": True}})])
+    answer(blocks=[json.dumps({"resurrection": True})])
 if "tasks" in words:
     answer("tasks", site["tasks"] if "--recent" in words else [])
 if "deployments" in words:
-    answer("deployments", [{{"name": site["directors"][at]["deploys"][0]}}])
+    answer("deployments", [{"name": site["directors"][at]["deploys"][0]}])
 if "cck" in words:
-    known = {{"id": "1", "type": "unresponsive_agent", "description": "it does not answer"}}
+    known = {"id": "1", "type": "unresponsive_agent", "description": "it does not answer"}
     found = [] if recreated or site["agent"] == "running" else [known]
     answer("problems", found, rc=int("--report" in words and len(found)))
 if " ssh" in words:
-    answer("results", [{{"instance": "bosh/1", "stdout": site["directors"][at]["says"], "exit_code": "0"}}])
+    answer("results", [{"instance": "bosh/1", "stdout": site["directors"][at]["says"], "exit_code": "0"}])
 if words.endswith("env --json") or " env" in words:
-    answer("", [{{"name": "a", "uuid": "of-micro", "version": "c", "cpi": "d", "user": "admin"}}])
+    answer("", [{"name": "a", "uuid": "of-micro", "version": "c", "cpi": "d", "user": "admin"}])
 answer()
 """
 

@@ -6,39 +6,34 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from .role_runner import Roles, Run, write_program
+
 SECRET = "not-for-eyes"
 #: Answers as the CLI does, and writes down what it was asked.
-BOSH = """#!{python}
-import json, os, sys
-with open({told!r}, "a") as stream:
+BOSH = """with open(TOLD, "a") as stream:
     stream.write(" ".join(sys.argv[1:]) + "\\n")
 def answer(blocks=(), rows=(), content="", lines=("Succeeded",), rc=0):
-    tables = [{{"Content": content, "Rows": list(rows)}}]
-    print(json.dumps({{"Tables": tables, "Blocks": list(blocks), "Lines": list(lines)}}))
+    tables = [{"Content": content, "Rows": list(rows)}]
+    print(json.dumps({"Tables": tables, "Blocks": list(blocks), "Lines": list(lines)}))
     sys.exit(rc)
 if sys.argv[1:] == ["--version"]:
     print("version 7.10.0-abc")
 elif "interpolate" in sys.argv:
-    answer([open({manifest!r}).read()])
+    answer([open(MANIFEST).read()])
 elif "configs" in sys.argv:
-    answer(rows=[{{"id": "1", "type": "cloud", "name": "default"}}], content="configs")
+    answer(rows=[{"id": "1", "type": "cloud", "name": "default"}], content="configs")
 elif "config" in sys.argv:
-    answer(rows=[{{"id": "1", "type": "cloud", "name": "default", "content": "azs: []"}}], content="config")
+    answer(rows=[{"id": "1", "type": "cloud", "name": "default", "content": "azs: []"}], content="config")
 elif "env" in sys.argv:
-    answer(rows=[{{"name": "a", "uuid": "b", "version": "c", "cpi": "d", "user": "admin"}}])
-elif "deploy" in sys.argv and os.path.exists({told!r} + ".refuses"):
+    answer(rows=[{"name": "a", "uuid": "b", "version": "c", "cpi": "d", "user": "admin"}])
+elif "deploy" in sys.argv and os.path.exists(TOLD + ".refuses"):
     answer(lines=["Error: Instance group 'bosh' has no such thing", "Exit code 1"], rc=1)
 else:
     answer()
@@ -61,22 +56,17 @@ V2 = {
     ],
     "networks": [{"name": "default", "subnets": [{"dns": ["10.10.0.3", "10.10.0.30"]}]}],
 }
-Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a whole role with `-v`; returns the exit code and what was told."""
-    collection = tmp_path / "ansible_collections" / "bosh" / "ha"
-    collection.parent.mkdir(parents=True)
-    collection.symlink_to(Path(__file__).parents[2])
+def run(tmp_path: Path, roles: Roles) -> Run:
+    """Runs a whole role with `-v`."""
 
     def play(role: str, manifest: Any, variables: dict[str, Any], *words: str) -> tuple[int, str]:
         (tmp_path / "manifest.yml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
         (tmp_path / "vars.yml").write_text(f"password: {SECRET}\n", encoding="utf-8")
-        options = {"python": sys.executable, "told": f"{tmp_path}/told", "manifest": f"{tmp_path}/manifest.yml"}
-        (tmp_path / "bosh").write_text(BOSH.format(**options), encoding="utf-8")
-        (tmp_path / "bosh").chmod(0o755)
+        paths = {"TOLD": f"{tmp_path}/told", "MANIFEST": f"{tmp_path}/manifest.yml"}
+        write_program(tmp_path / "bosh", BOSH, **paths)
         common = {"client_secret": "else", "ca_cert": "-----BEGIN CERTIFICATE-----"}
         director = {"manifest": f"{tmp_path}/manifest.yml", "vars_files": [f"{tmp_path}/vars.yml"]}
         given = {
@@ -88,25 +78,7 @@ def run(tmp_path: Path) -> Run:
             "bosh_ha_work_dir": f"{tmp_path}/work",
             "bosh_ha_cli_options": {"cli": f"{tmp_path}/bosh", "all_proxy": "socks5://127.0.0.1:1"},
         }
-        (tmp_path / "vars.json").write_text(json.dumps(given | variables), encoding="utf-8")
-        book = [{"hosts": "localhost", "gather_facts": False, "roles": [f"bosh.ha.{role}"]}]
-        (tmp_path / "play.yml").write_text(json.dumps(book), encoding="utf-8")
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BOSH_"))} | {
-            "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
-            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
-            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-        }
-        command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "-v", "--diff"]
-        done = subprocess.run(
-            [*command, *words, "-e", f"@{tmp_path}/vars.json", str(tmp_path / "play.yml")],
-            env=environ,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return done.returncode, " ".join((done.stdout + done.stderr).replace("\\n", " ").split())
+        return roles.play(tmp_path, role, "main", "-v", "--diff", *words, variables=given | variables, hosts={})
 
     return play
 
