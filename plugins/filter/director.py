@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.bosh.ha.plugins.module_utils import inputs, manifests, pair_phase, pair_summary, proofs
+from ansible_collections.bosh.ha.plugins.module_utils import inputs, pair_phase, pair_summary, proofs
 
 #: Options that are read from the vars store where they are not given, with bosh-deployment's names.
 _STORED = {"client_secret": ("admin_password",), "ca_cert": ("director_ssl", "ca")}
@@ -118,10 +118,6 @@ class FilterModule:
         return {
             "director_args": director_args,
             "has_credentials": has_credentials,
-            "strip_dns_recursor_ops": manifests.strip_dns_recursor_ops,
-            "enable_resurrector_ops": manifests.enable_resurrector_ops,
-            "resurrector_enabled": manifests.resurrector_enabled,
-            "address_mentions": manifests.address_mentions,
             "step_seconds": pair_summary.step_seconds,
             "pair_summary": pair_summary_lines,
             "adopted": proofs.adopted,

@@ -16,4 +16,10 @@ class FilterModule:
     """Filters of bosh.ha."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"dead_dns_keys": manifests.dead_dns_keys}
+        return {
+            "address_mentions": manifests.address_mentions,
+            "dead_dns_keys": manifests.dead_dns_keys,
+            "enable_resurrector_ops": manifests.enable_resurrector_ops,
+            "resurrector_enabled": manifests.resurrector_enabled,
+            "strip_dns_recursor_ops": manifests.strip_dns_recursor_ops,
+        }

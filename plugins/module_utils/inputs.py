@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import DamagedState, read_state
+from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import PORT
 
 try:
     import netaddr
@@ -23,8 +24,6 @@ except ImportError:  # the control node has it; told in a sentence like every ot
 NAMES = ("micro", "primary", "meta")
 #: Who uploads its cloud config and deploys with it: Micro first, and Meta after it took Micro's data over.
 DEPLOYS = {"micro": "primary", "primary": "meta", "meta": "primary"}
-#: Port of a director's API, which the CLI takes by itself (bosh-cli director/factory_config.go).
-PORT = 25555
 _WORKSPACE = "~/workspace/deployments"
 _MANIFESTS = {
     "micro": f"{_WORKSPACE}/microbosh/micro_bosh.yml",

@@ -10,6 +10,7 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
+#: Port of a director's API, which the CLI takes by itself (bosh-cli director/factory_config.go).
 PORT = 25555
 
 

@@ -15,14 +15,7 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Returns the manifest of the last successful deploy as data.
   - The values of variables are in it, so use C(no_log).
-extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes]
-attributes:
-  check_mode:
-    description: Nothing is changed.
-    support: full
-  diff_mode:
-    description: Nothing is compared.
-    support: none
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
   deployment:
     description: Name of the deployment.

@@ -15,14 +15,7 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Asks a director for its identity, deployments, releases, stemcells, configs, VMs, locks and running tasks.
   - A director that answers but refuses the client is told apart from one that does not answer.
-extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes]
-attributes:
-  check_mode:
-    description: Nothing is changed.
-    support: full
-  diff_mode:
-    description: Nothing is compared.
-    support: none
+extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
   gather_subset:
     description: What to ask for besides the director itself. V(vms) makes a task of its own on the director.
