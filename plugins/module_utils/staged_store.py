@@ -18,17 +18,58 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 STAGING = "bosh_ha_staging"
 KEPT = "bosh_ha_kept"
 KEPT_PARTIAL = "bosh_ha_kept.partial"
-#: lost+found belongs to the file system, not to the director.
-STAYS = frozenset({STAGING, KEPT, KEPT_PARTIAL, "lost+found"})
+#: Every name in a store that begins so is ours, never the director's.
+OURS = "bosh_ha_"
 
 
 class SwapRefused(ValueError):
     """The store is not in a state from which the wanted step can be done; the message says why."""
+
+
+def stays(name: str) -> bool:
+    """Whether an entry of a store is never moved: lost+found belongs to the file system, not to the director."""
+    return name.startswith(OURS) or name == "lost+found"
+
+
+def own_entries(store: str) -> list[str]:
+    """Names of the director's entries in a store, in order."""
+    return sorted(name for name in os.listdir(store) if not stays(name))
+
+
+def move_entries(source: str, target: str, names: list[str]) -> None:
+    """Rename entries of one directory into another, on the disk when it returns.
+
+    Raises SwapRefused, and moves none, where the target has one of those names: a rename would replace a file.
+    """
+    taken = [name for name in names if os.path.lexists(os.path.join(target, name))]
+    if taken:
+        raise SwapRefused(f"{', '.join(taken)} is in {source} and in {target}, so neither is moved")
+    for name in names:
+        os.rename(os.path.join(source, name), os.path.join(target, name))
+    sync(target)
+    sync(source)
+
+
+def rename_new(old: str, new: str) -> None:
+    """Rename a directory to a name that is free, on the disk when it returns. Raises SwapRefused where it is not."""
+    if os.path.lexists(new):
+        raise SwapRefused(f"{new} is there already, so {old} is not given that name")
+    os.rename(old, new)
+    sync(os.path.dirname(new))
+
+
+def sync(directory: str) -> None:
+    """Wait until what was renamed in a directory is on the disk, as the next step relies on it."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def phase(store: str) -> str:
@@ -48,7 +89,7 @@ def written_here(store: str) -> str:
     gives the data their time at the source afterwards, and a rename or another owner moves the inode's time alone. So
     no two clocks are compared, and none that was set meanwhile deceives. Raises OSError where it cannot be read.
     """
-    for name in _own(store):
+    for name in own_entries(store):
         found = _written(os.path.join(store, name))
         if found:
             return os.path.relpath(found, store)
@@ -79,15 +120,11 @@ def swap_in(store: str) -> bool:
         if not os.path.isdir(partial) and not os.listdir(staging):
             raise SwapRefused(f"the staged copy in {staging} is empty")
         os.makedirs(partial, mode=0o700, exist_ok=True)
-        for name in _own(store):
-            os.rename(os.path.join(store, name), os.path.join(partial, name))
-        _sync(partial)
-        os.rename(partial, kept)
-        _sync(store)
-    for name in sorted(os.listdir(staging)):
-        os.rename(os.path.join(staging, name), os.path.join(store, name))
+        move_entries(store, partial, own_entries(store))
+        rename_new(partial, kept)
+    move_entries(staging, store, sorted(os.listdir(staging)))
     os.rmdir(staging)
-    _sync(store)
+    sync(store)
     return True
 
 
@@ -99,15 +136,12 @@ def put_back(store: str) -> bool:
     staging, kept, partial = (os.path.join(store, name) for name in (STAGING, KEPT, KEPT_PARTIAL))
     if os.path.isdir(kept):
         os.makedirs(staging, mode=0o700, exist_ok=True)
-        for name in _own(store):
-            os.rename(os.path.join(store, name), os.path.join(staging, name))
-        _sync(staging)
+        move_entries(store, staging, own_entries(store))
         # From here on the root holds nothing of the copy: an interrupted way back goes on below.
-        os.rename(kept, partial)
-    for name in sorted(os.listdir(partial)):
-        os.rename(os.path.join(partial, name), os.path.join(store, name))
+        rename_new(kept, partial)
+    move_entries(partial, store, sorted(os.listdir(partial)))
     os.rmdir(partial)
-    _sync(store)
+    sync(store)
     return True
 
 
@@ -127,9 +161,7 @@ def rehearse(deed: Callable[[str], bool], store: str, scratch: str) -> tuple[boo
     Raises what the deed would raise, SwapRefused or OSError, in the words of `store`.
     """
     try:
-        for name in os.listdir(store):
-            ours = name in (STAGING, KEPT, KEPT_PARTIAL)
-            _stand_in(os.path.join(store, name), os.path.join(scratch, name), deep=ours)
+        stand_in(store, scratch)
         changed = deed(scratch)
     except SwapRefused as error:
         raise SwapRefused(str(error).replace(scratch, store)) from None
@@ -140,6 +172,16 @@ def rehearse(deed: Callable[[str], bool], store: str, scratch: str) -> tuple[boo
     return changed, phase(scratch)
 
 
+def stand_in(directory: str, scratch: str, ours: str = OURS) -> None:
+    """Fill the empty directory `scratch` with empty files and directories of the same names.
+
+    Of a directory whose name begins with `ours` the entries are there too; of others it only counts whether they are
+    empty, as they are moved whole.
+    """
+    for name in os.listdir(directory):
+        _stand_in(os.path.join(directory, name), os.path.join(scratch, name), deep=name.startswith(ours))
+
+
 def _stand_in(original: str, copy: str, deep: bool = False) -> None:
     if os.path.islink(original) or not os.path.isdir(original):
         open(copy, "x", encoding="utf-8").close()
@@ -148,19 +190,5 @@ def _stand_in(original: str, copy: str, deep: bool = False) -> None:
     with os.scandir(original) as entries:
         for entry in entries:
             _stand_in(entry.path, os.path.join(copy, entry.name))
-            # Of a directory that is moved whole it only counts whether it is empty, for a rename over it.
             if not deep:
                 break
-
-
-def _own(store: str) -> Iterator[str]:
-    yield from sorted(name for name in os.listdir(store) if name not in STAYS)
-
-
-def _sync(directory: str) -> None:
-    # The renames must be on the disk before the next step may rely on them.
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

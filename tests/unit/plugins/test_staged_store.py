@@ -24,11 +24,10 @@ def fill(path, names, text):
 
 
 def owners(path):
-    skipped = staged_store.STAYS
     return {
         name: (path / name / "whose").read_text(encoding="utf-8")
         for name in sorted(os.listdir(path))
-        if name not in skipped
+        if not staged_store.stays(name)
     }
 
 
@@ -145,3 +144,23 @@ def test_a_file_that_was_made_and_removed_again_is_found(store):
     (store / "postgres-15" / "postmaster.pid").touch()
     (store / "postgres-15" / "postmaster.pid").unlink()
     assert staged_store.written_here(str(store)) == "postgres-15"
+
+
+def test_nothing_is_renamed_onto_something(tmp_path):
+    fill(tmp_path / "from", ["a", "b"], "micro")
+    (tmp_path / "to").mkdir()
+    # An empty directory would be replaced without a word, as a file would.
+    (tmp_path / "to" / "b").mkdir()
+    with pytest.raises(staged_store.SwapRefused, match=r"^b is in .*/from and in .*/to, so neither is moved$"):
+        staged_store.move_entries(str(tmp_path / "from"), str(tmp_path / "to"), ["a", "b"])
+    with pytest.raises(staged_store.SwapRefused, match="is there already"):
+        staged_store.rename_new(str(tmp_path / "from"), str(tmp_path / "to"))
+    assert (sorted(os.listdir(tmp_path / "from")), os.listdir(tmp_path / "to")) == (["a", "b"], ["b"])
+
+
+def test_what_is_ours_and_the_file_system_s_stays(store):
+    (store / "bosh_ha_fenced").mkdir()
+    (store / "bosh_ha_set_aside_1").mkdir()
+    staged_store.swap_in(str(store))
+    left = sorted(name for name in os.listdir(store) if staged_store.stays(name))
+    assert left == ["bosh_ha_fenced", staged_store.KEPT, "bosh_ha_set_aside_1", "lost+found"]
