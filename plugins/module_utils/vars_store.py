@@ -131,7 +131,7 @@ def rendered(source: Store, target: Store, wanted: Shared) -> str:
 
 def _blocks(text: str) -> tuple[str, dict[str, str]]:
     """What is above the first variable, and the lines of each; ValueError where they are not one below the other."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     if root is None:
         return text, {}
     if root.flow_style or any(key.start_mark.column for key, _value in root.value):

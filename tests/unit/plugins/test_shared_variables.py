@@ -188,7 +188,7 @@ def test_a_chain_goes_with_its_ca_and_others_stay(tmp_path):
     wanted = vars_store.shared(new, old, ["root"])
     assert (wanted.copied, wanted.dropped) == (["root"], ["middle", "leaf", "both"])
     # The same certificate in other words is no other CA.
-    same = vars_store.Store("2", "", {"root": target["root"] | {"certificate": pem("old").strip()}})
+    same = vars_store.Store("3", "", {"root": target["root"] | {"certificate": pem("old").strip()}})
     assert vars_store.shared(same, old, ["root"]).dropped == []
 
 
