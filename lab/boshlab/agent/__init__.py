@@ -163,7 +163,7 @@ async def serve_nats(actions: Actions, urls: list[str]) -> None:
         if bus.is_connected:
             await bus.publish(f"hm.agent.heartbeat.{agent_id}", json.dumps(beat).encode())
         if actions.reconnect:
-            say("new certificates: connecting again")
+            say("new settings: starting again")
             os._exit(0)
         try:
             await asyncio.wait_for(refused.wait(), HEARTBEAT)

@@ -215,10 +215,11 @@ class Actions:
         return {}
 
     def update_settings(self, wanted: dict[str, Any]) -> str:
-        store.write(store.UPDATE, wanted)
-        self.reconnect = store.mbus_cert(self.settings, self.update) != store.mbus_cert(self.settings, wanted)
-        self.update = wanted
-        return "updated"
+        # Read again, as the agent does: others write this file, too.
+        self.update, again = store.merged(store.read(store.UPDATE), wanted)
+        store.write(store.UPDATE, self.update)
+        self.reconnect = self.reconnect or again
+        return "ok"
 
     # Disks
 

@@ -184,7 +184,7 @@ def test_systemd(vm, ask):
     assert ask(urls=[META])["changed"]
     assert "systemctl restart bosh-agent" in vm.calls and "sv restart agent" not in vm.calls
     vm.service = "none"
-    with pytest.raises(Failed, match="neither .*runit nor systemctl"):
+    with pytest.raises(Failed, match=r"neither .*runit nor systemctl"):
         ask()
 
 
@@ -209,7 +209,7 @@ def test_a_connection_has_to_stay(vm, ask, monkeypatch):
     # A CA that the agent does not trust: it connects, is refused, and tries again by another socket.
     numbers = iter(range(10**6))
     monkeypatch.setattr(agent_process, "connections", lambda *_words: {str(next(numbers))})
-    with pytest.raises(Failed, match="no connection to 10.10.0.5:4222 that stays"):
+    with pytest.raises(Failed, match=r"no connection to 10\.10\.0\.5:4222 that stays"):
         ask(urls=[META])
 
 
