@@ -36,13 +36,19 @@ def holders_of(directory: str, proc: str = "/proc") -> list[str]:
         links = [os.path.join(proc, pid, "cwd")]
         try:
             links += [entry.path for entry in os.scandir(os.path.join(proc, pid, "fd"))]
-            if any(_target(link).startswith(prefix) for link in links):
+            if any(_target(link).startswith(prefix) for link in links) or _maps(os.path.join(proc, pid), prefix):
                 with open(os.path.join(proc, pid, "comm"), encoding="utf-8") as stream:
                     found.append(f"{pid} {stream.read().strip()}")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             # The process ended while we looked.
             continue
     return found
+
+
+def _maps(process: str, prefix: str) -> bool:
+    # A file may be closed after it was mapped, and is in use all the same.
+    with open(os.path.join(process, "maps"), encoding="utf-8", errors="replace") as stream:
+        return any(f" {prefix}" in line for line in stream)
 
 
 def _target(link: str) -> str:

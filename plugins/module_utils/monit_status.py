@@ -7,8 +7,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
+
+from ansible.module_utils.urls import open_url
 
 # 5.2.5 quotes the names, newer monits print columns: both end in the name and the state.
 _OLD = re.compile(
@@ -21,6 +25,16 @@ _NEW = re.compile(
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # monit 5.3 writes OK where 5.2.5 wrote running.
 _SAME = {"ok": "running"}
+#: Where a stemcell's agent keeps the user of monit's HTTP port, and that port (bosh-agent jobsupervisor/monit).
+MONIT_USER = "/var/vcap/monit/monit.user"
+MONIT_STATUS = "http://127.0.0.1:2822/_status?format=xml"
+
+#: AnsibleModule.run_command.
+Run = Callable[..., tuple[int, str, str]]
+
+
+class NoAnswer(ValueError):
+    """Monit could not be asked, or its answer not be read; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,47 @@ def parse_summary(text: str) -> list[Service]:
             state = found.group("state").strip().lower()
             services.append(Service(found.group("kind").capitalize(), found.group("name"), _SAME.get(state, state)))
     return services
+
+
+def ask(run: Run, path: str) -> list[Service]:
+    """Monit's services. Raises NoAnswer where it names none: it always has one, the system.
+
+    5.2.5 exits with 0 also where its daemon does not answer (status.c, control.c), so only what is named is an answer.
+    """
+    rc, out, err = tell(run, path, "summary")
+    if rc != 0:
+        raise NoAnswer(f"monit does not answer: {(err or out).strip()}")
+    services = parse_summary(out)
+    if not processes(services):
+        # A summary of a form that is not known may look so, too.
+        try:
+            services = parse_xml(status_xml()) or services
+        except (OSError, ValueError) as error:
+            if not services:
+                raise NoAnswer(
+                    f"monit's summary cannot be read ({(out or err).strip()}), nor its XML: {error}"
+                ) from error
+    if not services:
+        raise NoAnswer(f"monit names nothing, not even the system: {(out or err).strip()}")
+    return services
+
+
+def tell(run: Run, path: str, *words: str) -> tuple[int, str, str]:
+    """Run the monit command at `path`. Raises NoAnswer where there is none."""
+    try:
+        return run([path, *words], handle_exceptions=False)
+    except OSError as error:
+        raise NoAnswer(
+            f"there is no monit that can be run as {path} on this host: {error.strerror or error}"
+        ) from error
+
+
+def status_xml() -> str:
+    """Monit's own XML. Raises OSError."""
+    with open(MONIT_USER, encoding="utf-8") as stream:
+        user, _colon, password = stream.read().strip().partition(":")
+    answer: Any = open_url(MONIT_STATUS, url_username=user, url_password=password, force_basic_auth=True, timeout=10)
+    return answer.read().decode("utf-8", "replace")
 
 
 # Numbers of monit's XML. Source: monit src/monit.h (Service_Type, Monitor_State, Action_Type).

@@ -17,6 +17,8 @@ description:
   - Where C(monit summary) has a form that is not known, the XML of monit's own HTTP port is read.
   - C(monit stop all) returns at once, and a copy of a running PostgreSQL goes through without complaint.
     So a stop is proved by closed ports and by processes, not by monit's word alone.
+  - Where M(bosh.ha.store_fence#module) has taken monit's job files away, monit has no processes. Then ports and holders of the store
+    alone tell that all is stopped, and nothing is started.
 extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
@@ -28,7 +30,7 @@ options:
     type: str
     choices: [started, stopped]
   processes:
-    description: Names of processes that monit must know. Any that are missing are a failure.
+    description: Names of processes that monit must know. Any that are missing are a failure, unless the host is fenced.
     type: list
     elements: str
     default: []
@@ -41,6 +43,10 @@ options:
     description: After a stop no process may hold a file below this directory open.
     type: path
     default: /var/vcap/store
+  monit_dir:
+    description: The agent's directory of monit. The host is fenced if C(job.bosh_ha_fenced) is in it.
+    type: path
+    default: /var/vcap/monit
   timeout:
     description: Seconds to wait.
     type: int
@@ -73,12 +79,14 @@ processes:
   type: dict
   sample: {postgres: not monitored, director: not monitored}
 all_stopped:
-  description: Every process is C(not monitored), every port is closed and nothing holds the store open.
+  description:
+    - Every process is C(not monitored), every port is closed and nothing holds the store open.
+    - On a host that is fenced there may be no process at all.
   returned: always
   type: bool
   sample: true
 all_running:
-  description: Every process is C(running) and every port is open.
+  description: Every process is C(running) and every port is open. Never on a host that is fenced.
   returned: always
   type: bool
   sample: false
@@ -88,6 +96,11 @@ open_ports:
   type: list
   elements: int
   sample: []
+fenced:
+  description: M(bosh.ha.store_fence#module) has taken monit's job files away, and has not brought them back.
+  returned: always
+  type: bool
+  sample: false
 holders:
   description: Processes that hold files below O(store) open.
   returned: always
@@ -101,57 +114,45 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
-from ansible_collections.bosh.ha.plugins.module_utils import monit_status
+from ansible_collections.bosh.ha.plugins.module_utils import monit_status, store_fence
 from ansible_collections.bosh.ha.plugins.module_utils.host_evidence import holders_of, listening
 
 #: Seconds between two looks: monit itself looks every 10.
 PAUSE = 1.0
-#: Where a stemcell's agent keeps the user of monit's HTTP port, and that port (bosh-agent jobsupervisor/monit).
-MONIT_USER = "/var/vcap/monit/monit.user"
-MONIT_STATUS = "http://127.0.0.1:2822/_status?format=xml"
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    services = ask_monit(module)
-    names = [service.name for service in monit_status.processes(services)]
-    missing = sorted(set(module.params["processes"]) - set(names))
-    if missing:
-        module.fail_json(msg=f"monit does not know {', '.join(missing)}: it has {', '.join(sorted(names))}")
+    fenced = store_fence.jobs_are_shut(module.params["monit_dir"])
+    services = ask_monit(module, fenced)
+    processes = {service.name: service.state for service in monit_status.processes(services)}
+    missing = sorted(set(module.params["processes"]) - set(processes))
+    if missing and not fenced:
+        module.fail_json(msg=f"monit does not know {', '.join(missing)}: it has {', '.join(sorted(processes))}")
     wanted = set(module.params["ports"])
     open_ports = sorted(wanted & listening())
     holders = holders_of(module.params["store"])
+    quiet = monit_status.all_stopped(services) or (fenced and not processes)
     return {
         "services": [asdict(service) for service in services],
-        "processes": {service.name: service.state for service in monit_status.processes(services)},
-        "all_stopped": monit_status.all_stopped(services) and not open_ports and not holders,
-        "all_running": monit_status.all_running(services) and set(open_ports) == wanted,
+        "processes": processes,
+        "all_stopped": quiet and not open_ports and not holders,
+        "all_running": monit_status.all_running(services) and set(open_ports) == wanted and not fenced,
         "open_ports": open_ports,
         "holders": holders,
+        "fenced": fenced,
     }
 
 
-def ask_monit(module: AnsibleModule) -> list[monit_status.Service]:
-    """Monit's services, at least one process among them."""
-    rc, out, err = module.run_command([module.params["path"], "summary"])
-    if rc != 0:
-        module.fail_json(msg=f"monit does not answer: {(err or out).strip()}", rc=rc)
-    services = monit_status.parse_summary(out)
-    if not monit_status.processes(services):
-        try:
-            services = monit_status.parse_xml(status_xml())
-        except (OSError, ValueError) as error:
-            module.fail_json(msg=f"monit's summary cannot be read ({out.strip()}), nor its XML: {error}")
-    if not monit_status.processes(services):
-        module.fail_json(msg=f"monit names no process, so nothing can be said of them: {out.strip()}")
+def ask_monit(module: AnsibleModule, fenced: bool) -> list[monit_status.Service]:
+    """Monit's services, at least one process among them unless its jobs are fenced."""
+    try:
+        services = monit_status.ask(module.run_command, module.params["path"])
+    except monit_status.NoAnswer as error:
+        module.fail_json(msg=str(error))
+    if not monit_status.processes(services) and not fenced:
+        names = ", ".join(service.name for service in services)
+        module.fail_json(msg=f"monit names no process, so nothing can be said of them: it has {names}")
     return services
-
-
-def status_xml() -> str:
-    with open(MONIT_USER, encoding="utf-8") as stream:
-        user, _colon, password = stream.read().strip().partition(":")
-    answer = open_url(MONIT_STATUS, url_username=user, url_password=password, force_basic_auth=True, timeout=10)
-    return answer.read().decode("utf-8", "replace")
 
 
 def main() -> None:
@@ -161,6 +162,7 @@ def main() -> None:
             "processes": {"type": "list", "elements": "str", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},
             "store": {"type": "path", "default": "/var/vcap/store"},
+            "monit_dir": {"type": "path", "default": "/var/vcap/monit"},
             "timeout": {"type": "int", "default": 300},
             "path": {"type": "path", "default": "/var/vcap/bosh/bin/monit", "aliases": ["executable"]},
         },
@@ -168,6 +170,12 @@ def main() -> None:
     )
     state = module.params["state"]
     seen = look(module)
+    if state == "started" and seen["fenced"]:
+        module.fail_json(
+            msg=f"this host is fenced ({store_fence.fenced_jobs(module.params['monit_dir'])} is there), so nothing is started: "
+            "open it first (bosh.ha.store_fence, state open)",
+            **seen,
+        )
     done = {"started": "all_running", "stopped": "all_stopped"}.get(state, "")
     if not done or seen[done]:
         module.exit_json(changed=False, **seen)
@@ -192,7 +200,10 @@ def main() -> None:
 def order(module: AnsibleModule, verb: str, until: float) -> None:
     """Tell monit; while it is busy with another order it refuses, so it is told again."""
     while True:
-        rc, out, err = module.run_command([module.params["path"], verb, "all"])
+        try:
+            rc, out, err = monit_status.tell(module.run_command, module.params["path"], verb, "all")
+        except monit_status.NoAnswer as error:
+            module.fail_json(msg=str(error))
         if rc == 0:
             return
         if time.monotonic() > until:

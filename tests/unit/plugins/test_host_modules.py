@@ -115,13 +115,11 @@ def test_a_process_that_monit_does_not_know_is_a_failure(run_module, quick):
 
 
 def test_a_summary_that_cannot_be_read_never_means_stopped(run_module, quick, monkeypatch, tmp_path):
-    from ansible_collections.bosh.ha.plugins.modules import monit
-
-    monkeypatch.setattr(monit, "MONIT_USER", str(tmp_path / "none"))
+    monkeypatch.setattr(monit_status, "MONIT_USER", str(tmp_path / "none"))
     with pytest.raises(Failed, match="cannot be read"):
         run_module("monit", quick | {"state": "stopped"}, runner=Monit("what is this\n"))
     xml = '<monit><service type="3"><name>nats</name><status>0</status><monitor>0</monitor></service></monit>'
-    monkeypatch.setattr(monit, "status_xml", lambda: xml)
+    monkeypatch.setattr(monit_status, "status_xml", lambda: xml)
     result, _replay = run_module("monit", quick | {"state": "stopped"}, runner=Monit("what is this\n"))
     assert result["processes"] == {"nats": "not monitored"}
 
