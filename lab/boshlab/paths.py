@@ -14,6 +14,10 @@ VMS = STATE / "vms"
 ARTIFACTS = STATE / "artifacts"
 WORKSPACE = STATE / "workspace" / "deployments"
 FAULTS = STATE / "faults.json"
+#: What `lab write` was told to be committed: lines of JSON, a file for each VM's name.
+WRITES = STATE / "writes"
+#: Beside the state, so that `reset` keeps them.
+SNAPSHOTS = STATE.with_name(f"{STATE.name}.snapshots")
 
 NETWORK = "bosh-lab"
 SUBNET = "10.10.0.0/24"

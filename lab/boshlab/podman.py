@@ -62,6 +62,10 @@ class Podman:
     def start(self, name: str) -> None:
         self.call("POST", f"/containers/{name}/start")
 
+    def stop(self, name: str) -> None:
+        """End a container at once; one that does not run is no error."""
+        self.call("POST", f"/containers/{name}/stop", params={"timeout": 0})
+
     def restart(self, name: str) -> None:
         self.call("POST", f"/containers/{name}/restart", params={"t": 2})
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from boshlab import paths
-from boshlab.cpi import Cpi, answer
+from boshlab import paths, snapshots
+from boshlab.cpi import Cpi, answer, container
 from boshlab.podman import Podman, PodmanError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -186,6 +186,43 @@ def test_injected_faults_come_as_often_as_was_said() -> None:
         # Half a file is an error of the call, not a traceback.
         paths.FAULTS.write_text('{"create_')
         assert _error(cpi, "create_disk", 8, {}) == "Bosh::Clouds::CloudError"
+
+
+def test_a_slow_call_is_done_all_the_same_before_or_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[float, bool]] = []
+    with _iaas() as (cpi, _podman, _stemcell):
+        monkeypatch.setattr(
+            "boshlab.cpi.time.sleep", lambda seconds: seen.append((seconds, any(paths.DISKS.glob("*/"))))
+        )
+        paths.FAULTS.write_text(json.dumps({"create_disk": {"delay_seconds": 20, "times": 1}}))
+        disk = _call(cpi, "create_disk", 8, {})
+        assert [what for what in seen if what[0]] == [(20, False)]
+        seen.clear()
+        _call(cpi, "delete_disk", disk)
+        paths.FAULTS.write_text(json.dumps({"create_disk": {"delay_seconds": 20, "after": True}}))
+        _call(cpi, "create_disk", 8, {})
+        # The caller could be killed now: the disk is there and nobody knows of it.
+        assert [what for what in seen if what[0]] == [(20, True)]
+        # Slow, and then it fails.
+        paths.FAULTS.write_text(json.dumps({"create_disk": {"delay_seconds": 5, "message": "no capacity"}}))
+        assert _error(cpi, "create_disk", 8, {}) == "Bosh::Clouds::CloudError"
+        assert seen[-1][0] == 5
+
+
+def test_a_vm_can_be_made_again_from_what_podman_says_of_it() -> None:
+    with _iaas() as (cpi, podman, stemcell):
+        cid, _networks = _call(cpi, "create_vm", "agent-1-more", stemcell, {"iaas_access": True}, NETWORKS)
+        made = podman.containers[cid]
+        inspected = {
+            "Config": {"Labels": made["labels"]},
+            "ImageName": made["image"],
+            "Image": "1234",
+            "Mounts": [{"Destination": mount["destination"]} for mount in made["mounts"]],
+            "State": {"Status": "exited"},
+        }
+        about = snapshots.describe(inspected)
+        again = container(cid, about["image"], about["agent"], about["address"], about["iaas_access"])
+        assert (again, about["running"]) == (made, False)
 
 
 @pytest.mark.parametrize("failure", [httpx.ConnectError("no"), httpx.ReadTimeout("slow"), httpx.ReadError("gone")])

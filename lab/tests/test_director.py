@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from boshlab import paths
 from boshlab.director import instances, jobs, tasks
 from boshlab.director.api import application
 from boshlab.director.clients import AgentTimeout
@@ -101,6 +102,7 @@ class Director:
 @pytest.fixture
 def director(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Director]:
     monkeypatch.setattr(tasks, "TASKS", tmp_path / "tasks")
+    monkeypatch.setattr(paths, "FAULTS", tmp_path / "faults.json")
     made = Director(tmp_path)
     monkeypatch.setattr(tasks, "Cpi", lambda *_arguments: made.world)
     monkeypatch.setattr(tasks, "Blobstore", lambda _config: None)
@@ -207,6 +209,66 @@ def test_a_cancelled_task_stops_at_its_next_step(director: Director, monkeypatch
     ended = director.task("POST", "/deployments/bosh-primary/scans")
     assert (ended["state"], ended["result"]) == ("cancelled", "task cancelled")
     assert ended["events"][-1]["error"] == {"code": 10001, "message": "Task 1 cancelled"}
+
+
+def _slow(description: str = "scan cloud", **more: Any) -> None:
+    paths.FAULTS.write_text(json.dumps({"task": {"hang": description} | more}))
+
+
+def test_a_task_that_hangs_holds_its_lock_and_can_be_cancelled(
+    director: Director, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _slow("scan cloud", director="micro")
+    seen: list[Any] = []
+
+    def sleep(_seconds: float) -> None:
+        seen.append(director.client.get("/locks").json())
+        assert director.client.delete("/task/1").status_code == 204
+
+    monkeypatch.setattr(tasks.time, "sleep", sleep)
+    director.add(Task(username="a", type="scan", description="scan cloud", arguments={"name": "bosh-primary"}))
+    ended = director.work()
+    assert (ended["state"], ended["result"]) == ("cancelled", "task cancelled")
+    assert [lock["resource"] for lock in seen[0]] == [["bosh-primary"]]
+    assert director.client.get("/locks").json() == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"hang": "create deployment"},
+        {"hang": "scan cloud", "director": "meta"},
+        {"hang": "scan cloud", "times": 0},
+        {"hang": "scan cloud", "seconds": 0},
+    ],
+)
+def test_no_other_task_hangs(director: Director, fault: dict[str, Any]) -> None:
+    paths.FAULTS.write_text(json.dumps({"task": fault}))
+    director.add(Task(username="a", type="scan", description="scan cloud", arguments={"name": "bosh-primary"}))
+    assert director.work()["state"] == "done"
+
+
+def test_a_slow_task_goes_on_and_hangs_once(director: Director, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(tasks.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(tasks.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    _slow(seconds=3, times=2)
+    director.add(Task(username="a", type="scan", description="scan cloud", arguments={"name": "bosh-primary"}))
+    assert (director.work()["state"], clock[0]) == ("done", 3)
+    # One task, one fault, though it has several steps.
+    assert json.loads(paths.FAULTS.read_text())["task"]["times"] == 1
+
+
+def test_a_resolution_that_is_cancelled_ends_the_task(director: Director, monkeypatch: pytest.MonkeyPatch) -> None:
+    director.world.answering.clear()
+    director.world.vms.clear()
+    director.task("POST", "/deployments/bosh-primary/scans")
+    _slow("apply resolutions", seconds=-1)
+    monkeypatch.setattr(
+        tasks.time, "sleep", lambda _seconds: director.change(sa.update(Task).values(state="cancelling"))
+    )
+    ended = director.task("PUT", "/deployments/bosh-primary/problems", resolutions={"1": "recreate_vm"})
+    assert ended["state"] == "cancelled"
 
 
 def test_a_task_ends_even_where_its_logs_cannot_be_written(director: Director, tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from boshlab import paths
+from boshlab import faults, paths
 from boshlab.podman import Podman, PodmanError
 
 LABEL = "bosh-lab.vm"
@@ -77,28 +78,8 @@ class Cpi:
         attached = paths.VMS / cid / "attached"
         attached.mkdir(parents=True)
         attached.chmod(0o755)
-        mounts = [{"type": "bind", "source": str(attached), "destination": paths.ATTACHED, "options": ["rbind"]}]
-        if properties.get("iaas_access"):
-            # The way to the IaaS that a real CPI has by credentials: Podman's socket and the disks.
-            mounts.append(
-                {"type": "bind", "source": str(paths.STATE), "destination": str(paths.STATE), "options": ["rbind"]}
-            )
-        address = network["ip"]
-        spec = {
-            "name": cid,
-            "image": _image(stemcell_cid),
-            "hostname": agent_id[:8],
-            "labels": {LABEL: cid, "bosh-lab.ip": address, "bosh-lab.agent": agent_id},
-            "oci_runtime": "runc",
-            "netns": {"nsmode": "bridge"},
-            # The MAC follows the address, so that a VM recreated at it is reached at once.
-            "Networks": {paths.NETWORK: {"static_ips": [address], "static_mac": _mac(address)}},
-            "cap_add": ["SYS_ADMIN", "AUDIT_WRITE"],
-            "r_limits": [{"type": kind, "soft": 4096, "hard": 4096} for kind in ("NOFILE", "NPROC")],
-            "use_image_resolve_conf": True,
-            "use_image_hosts": False,
-            "mounts": mounts,
-        }
+        image, access = _image(stemcell_cid), bool(properties.get("iaas_access"))
+        spec = container(cid, image, agent_id, network["ip"], access)
         settings = {
             "agent_id": agent_id,
             "vm": {"name": cid, "id": cid},
@@ -192,6 +173,32 @@ class Cpi:
             raise CpiError("Bosh::Clouds::VMNotFound", f"VM {cid} not found")
 
 
+def container(cid: str, image: str, agent_id: str, address: str, iaas_access: bool) -> dict[str, Any]:
+    """Podman's specification of a VM."""
+    attached = str(paths.VMS / cid / "attached")
+    mounts = [{"type": "bind", "source": attached, "destination": paths.ATTACHED, "options": ["rbind"]}]
+    if iaas_access:
+        # The way to the IaaS that a real CPI has by credentials: Podman's socket and the disks.
+        mounts.append(
+            {"type": "bind", "source": str(paths.STATE), "destination": str(paths.STATE), "options": ["rbind"]}
+        )
+    return {
+        "name": cid,
+        "image": image,
+        "hostname": agent_id[:8],
+        "labels": {LABEL: cid, "bosh-lab.ip": address, "bosh-lab.agent": agent_id},
+        "oci_runtime": "runc",
+        "netns": {"nsmode": "bridge"},
+        # The MAC follows the address, so that a VM recreated at it is reached at once.
+        "Networks": {paths.NETWORK: {"static_ips": [address], "static_mac": _mac(address)}},
+        "cap_add": ["SYS_ADMIN", "AUDIT_WRITE"],
+        "r_limits": [{"type": kind, "soft": 4096, "hard": 4096} for kind in ("NOFILE", "NPROC")],
+        "use_image_resolve_conf": True,
+        "use_image_hosts": False,
+        "mounts": mounts,
+    }
+
+
 def _image(stemcell_cid: str) -> str:
     return f"localhost/bosh-lab/cid:{stemcell_cid}"
 
@@ -215,21 +222,21 @@ def release_disks(vm_cid: str) -> None:
         shutil.rmtree(paths.VMS / vm_cid)
 
 
-def injected_fault(method: str) -> None:
-    """Fail as often as faults.json says: {"create_vm": {"times": 2, "message": "..."}}; -1 is always."""
-    try:
-        faults = json.loads(paths.FAULTS.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    fault = faults.get(method)
-    if not fault or fault.get("times", -1) == 0:
-        return
-    if fault.get("times", -1) > 0:
-        fault["times"] -= 1
-        # Whole or not at all: another call may read it now.
-        temporary = paths.FAULTS.with_suffix(".new")
-        temporary.write_text(json.dumps(faults), encoding="utf-8")
-        os.replace(temporary, paths.FAULTS)
+def injected_fault(method: str) -> float:
+    """What faults.json has for a method: fails, or waits, or gives back the seconds to wait after the deed.
+
+    {"create_vm": {"times": 2, "message": "..."}} fails. With `delay_seconds` and no `message` the call is slow and then
+    goes on as ever; with `after: true` it is slow once the deed is done, before the caller knows of it.
+    """
+    fault = faults.take(method)
+    if fault is None:
+        return 0
+    delay = float(fault.get("delay_seconds", 0))
+    late = bool(fault.get("after"))
+    if not late:
+        time.sleep(delay)
+    if "delay_seconds" in fault and "message" not in fault:
+        return delay if late else 0
     kind = "VMCreationFailed" if method == "create_vm" else "CloudError"
     raise CpiError(f"Bosh::Clouds::{kind}", fault.get("message", "injected"), fault.get("ok_to_retry", False))
 
@@ -241,8 +248,10 @@ def answer(cpi: Cpi, request: dict[str, Any]) -> dict[str, Any]:
     try:
         if not callable(deed):
             raise CpiError("Bosh::Clouds::NotImplemented", f"the lab's CPI has no {method}")
-        injected_fault(method)
-        return {"result": deed(*request.get("arguments", [])), "error": None, "log": ""}
+        pause = injected_fault(method)
+        result = deed(*request.get("arguments", []))
+        time.sleep(pause)
+        return {"result": result, "error": None, "log": ""}
     except Exception as error:
         # Whatever happened, the caller gets an answer: without one the director knows only "Invalid CPI response".
         kind = getattr(error, "kind", "Bosh::Clouds::CloudError")

@@ -27,7 +27,7 @@ from boshlab.director.db import (
     Vm,
     attribute,
 )
-from boshlab.director.tasks import Context, Failure
+from boshlab.director.tasks import Context, Failure, TaskCancelled
 from boshlab.render import read_tgz
 
 #: Plans by resolution, and which resolutions a type of problem has, the default first marked (problem_handlers/*.rb).
@@ -457,6 +457,8 @@ def _apply(context: Context, deployment: Deployment, resolutions: dict[str, str 
                 _resolve(context, problem, resolution)
             problem.state = "resolved"
             context.session.commit()
+        except TaskCancelled:
+            raise
         except Exception as error:
             context.session.rollback()
             errors.append(f"Error resolving problem '{problem.id}': {error}")

@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from boshlab import faults
 from boshlab.director.clients import Agents, Blobstore, Cpi
 from boshlab.director.db import Event, Lock, Task, attribute, now
 
@@ -45,6 +46,8 @@ class Context:
         self.engine, self.config, self.task_id = engine, config, task_id
         self.session = Session(engine, expire_on_commit=False)
         self.uuid = attribute(self.session, "uuid")
+        self._description = self.session.scalar(sa.select(Task.description).where(Task.id == task_id)) or ""
+        self._hung = False
         self._directory = TASKS / str(task_id)
         self._directory.mkdir(parents=True, exist_ok=True)
         self.agents = _agents(config, self.uuid)
@@ -89,6 +92,7 @@ class Context:
         more: dict[str, Any] = {"tags": tags or []}
         self.event(stage, task, "started", total, index, **more)
         try:
+            self._hang()
             yield lambda percent, status: self.event(
                 stage, task, "in_progress", total, index, progress=percent, data={"status": status}, **more
             )
@@ -96,6 +100,22 @@ class Context:
             self.event(stage, task, "failed", total, index, progress=100, data={"error": str(error)}, **more)
             raise
         self.event(stage, task, "finished", total, index, **more)
+
+    def _hang(self) -> None:
+        """What faults.json asks for: {"task": {"hang": "create deployment", "seconds": 600}}; -1 seconds is for ever.
+
+        The task stands in its first step, so that it holds its locks; it can be cancelled.
+        """
+        fault = None if self._hung else faults.take(faults.TASK, hang=self._description, director=self.config["name"])
+        self._hung = True
+        if fault is None:
+            return
+        self.debug(f"hangs, as faults.json says: {fault}")
+        seconds = float(fault.get("seconds", -1))
+        until = time.monotonic() + seconds
+        while seconds < 0 or time.monotonic() < until:
+            self.check_cancelled()
+            time.sleep(0.5)
 
     def check_cancelled(self) -> None:
         with self.engine.connect() as connection:
