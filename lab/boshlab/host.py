@@ -7,18 +7,23 @@ from __future__ import annotations
 import argparse
 import errno
 import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from boshlab import cpi, image, paths, workspace
+from boshlab import cpi, image, load, paths, probe, snapshots, workspace
 from boshlab.podman import Podman, PodmanError
 
 CONTAINERS_CONF = """[containers]
@@ -168,7 +173,8 @@ def down(_options: argparse.Namespace) -> None:
     for name in podman("images", "--format", "{{.Repository}}:{{.Tag}}").split():
         if name.startswith("localhost/bosh-lab/"):
             podman("rmi", "--force", name)
-    shutil.rmtree(paths.STATE, ignore_errors=True)
+    for directory in (paths.STATE, paths.SNAPSHOTS):
+        shutil.rmtree(directory, ignore_errors=True)
     # The directory itself may be somebody's mount.
     if paths.STATE.exists() and any(paths.STATE.iterdir()):
         raise LabError(f"{paths.STATE} could not be removed wholly: is something of it still mounted or in use?")
@@ -178,7 +184,7 @@ def down(_options: argparse.Namespace) -> None:
 def reset(options: argparse.Namespace) -> None:
     """Back to the state after `up`: no VM, no disk, a fresh workspace, with nothing left of what was put beside it."""
     reset_vms()
-    for directory in (paths.DISKS, paths.VMS, paths.WORKSPACE.parent):
+    for directory in (paths.DISKS, paths.VMS, paths.WORKSPACE.parent, paths.WRITES):
         shutil.rmtree(directory, ignore_errors=True)
     paths.FAULTS.unlink(missing_ok=True)
     up(options)
@@ -273,34 +279,249 @@ def _link(name: str, state: str) -> None:
     raise LabError(f"the cable of {name} was not found")
 
 
+# The lab at a moment
+
+
+def in_vm(cid: str, script: str) -> str:
+    """What a shell command prints in a VM; nothing where it fails."""
+    command = ["podman", "exec", cid, "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environ(), timeout=60)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def snapshot(options: argparse.Namespace) -> None:
+    """Keep it; one that is there under this name is replaced."""
+    began = time.monotonic()
+    found = snapshots.make(options.name, in_vm)
+    took = time.monotonic() - began
+    still = found["stood_still"]
+    say(f"{options.name} is kept: {len(found['vms'])} VMs; they stood still for {still} s of {took:.1f} s")
+
+
+def restore(options: argparse.Namespace) -> None:
+    began = time.monotonic()
+    if paths.STATE.is_dir():
+        start_service()
+    found = snapshots.restore(options.name, in_vm)
+    say(f"Back to {options.name}: {len(found['vms'])} VMs, in {time.monotonic() - began:.1f} s")
+
+
+def list_snapshots(options: argparse.Namespace) -> None:
+    if options.remove:
+        snapshots.remove(options.remove)
+    names = {address: name for name, address in paths.ADDRESSES.items()}
+    for name in snapshots.names():
+        found = snapshots.read(name)
+        made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["made_at"]))
+        print(f"{name:25}{made:21}{', '.join(names.get(vm['address'], vm['cid']) for vm in found['vms'])}")
+
+
+# Load
+
+
+def _loader(cid: str, deed: str, *words: str) -> list[str]:
+    """A command that runs a deed of load.py in a VM; the file goes there with each, so that an older image will do."""
+    Podman().put(cid, LOADER, Path(load.__file__).read_bytes(), 0o755)
+    return ["podman", "exec", "--env", "PYTHONPATH=/opt/boshlab/lib", cid, "python3", LOADER, deed, *words]
+
+
+def _in_director(name: str, deed: str, *words: str) -> str:
+    done = subprocess.run(_loader(find(name)["cid"], deed, *words), capture_output=True, text=True, env=_environ())
+    if done.returncode != 0:
+        raise LabError(f"`lab {deed}` of {name}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def fill(options: argparse.Namespace) -> None:
+    print(_in_director(options.name, "fill", "--size", str(options.size), "--seed", str(options.seed)).strip())
+
+
+def write(options: argparse.Namespace) -> None:
+    vm = find(options.name)
+    running = in_vm(
+        vm["cid"], f"pid=$(cat {load.PID_FILE}) && grep -qz {LOADER} /proc/$pid/cmdline && echo $pid"
+    ).strip()
+    if options.stop:
+        if running:
+            in_vm(vm["cid"], f"kill {running}; while [ -d /proc/{running} ]; do sleep 0.1; done")
+        say(f"Nobody writes to {options.name}; {_file_of(options.name)} has what was committed")
+        return
+    if running:
+        raise LabError(f"somebody writes to {options.name} already: `lab write {options.name} --stop` ends it")
+    paths.WRITES.mkdir(exist_ok=True)
+    out = _file_of(options.name)
+    command = _loader(vm["cid"], "write", "--rate", str(options.rate))
+    with open(out, "ab") as lines, open(out.with_suffix(".log"), "ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=lines, stderr=log, env=_environ(), start_new_session=True
+        )
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        say(f"{options.rate:g} rows a second into {options.name}; {out} has each that was committed")
+        return
+    raise LabError(f"the writer ended at once: see {out.with_suffix('.log')}")
+
+
+def _file_of(name: str) -> Path:
+    return paths.WRITES / f"{name}.jsonl"
+
+
+def written(options: argparse.Namespace) -> None:
+    """Whether what was committed, at whatever VM, is in this one's database and store; status 1 where it is not."""
+    acknowledged: list[str] = []
+    for file in sorted(paths.WRITES.glob("*.jsonl")):
+        if not options.of or file.stem in options.of:
+            acknowledged += file.read_text(encoding="utf-8").splitlines()
+    found = compare(acknowledged, _in_director(options.name, "rows").splitlines())
+    print(json.dumps(found))
+    if found["lost"] or found["bad_blobs"]:
+        raise LabError(
+            f"{found['lost']} rows and {found['bad_blobs']} blobs that were written are not at {options.name}"
+        )
+
+
+def compare(acknowledged: list[str], rows: list[str]) -> dict[str, Any]:
+    """Rows that were committed against those that are there, both as lines of JSON."""
+    told: dict[tuple[str, int], float] = {}
+    for line in acknowledged:
+        # The last line of a VM that was killed may be cut off: then nobody was told of that row.
+        with suppress(ValueError):
+            row = json.loads(line)
+            told[row["writer"], row["n"]] = row["time"]
+    present = {(row["writer"], row["n"]): row["blob_good"] for row in map(json.loads, rows)}
+    lost = sorted(told.keys() - present.keys(), key=lambda key: told[key])
+    return {
+        "acknowledged": len(told),
+        "present": len(present),
+        "lost": len(lost),
+        "first_lost": {"writer": lost[0][0], "n": lost[0][1], "time": told[lost[0]]} if lost else None,
+        "bad_blobs": sum(1 for key in told.keys() & present.keys() if present[key] is False),
+        "last_acknowledged": max(told.values(), default=None),
+    }
+
+
+def ask(options: argparse.Namespace) -> None:
+    """Sample who answers, or tell of what was sampled."""
+    if options.summary:
+        print(json.dumps(probe.summary(Path(options.summary).read_text(encoding="utf-8").splitlines()), indent=1))
+        return
+    names = options.names.split(",") if options.names else list(paths.ADDRESSES)
+    addresses = {name: paths.ADDRESSES.get(name, name) for name in names}
+    with open(options.out, "a", encoding="utf-8") if options.out else nullcontext(sys.stdout) as out:
+        probe.run(addresses, out, options.rate, options.seconds)
+
+
+# Faults in a VM
+
+
+def lock(options: argparse.Namespace) -> None:
+    """As a colleague's task would hold it; of 0 seconds it is given back."""
+    resource = f"lock:deployment:{options.deployment}"
+    _in_director(options.name, "lock", "--resource", resource, "--seconds", str(options.seconds))
+
+
+KILL = r"""case $1 in
+monit) pid=$(cat /run/monit.pid) ;;
+agent | sshd) pid=$(cat "/etc/service/$1/supervise/pid") ;;
+*)
+  # The jobs' files may lie elsewhere for a time; their processes need not be gone then.
+  file=$(awk -v name="$1" '$1 == "check" { f = $3 == name } f && /pidfile/ { print $NF; exit }' \
+    /var/vcap/monit/job*/*.monitrc 2>/dev/null)
+  [ -n "$file" ] || { echo "monit knows no process $1" >&2; exit 1; }
+  pid=$(cat "$file" 2>/dev/null)
+  ;;
+esac
+[ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null || { echo "$1 does not run" >&2; exit 1; }"""
+
+
+def kill_process(options: argparse.Namespace) -> None:
+    podman("exec", find(options.name)["cid"], "sh", "-c", KILL, "sh", options.process)
+
+
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+#: A file's times stay true: rsync and whoever compares files would else see others than there are.
+CLOCK = f"""set -e
+sed -i '/NO_FAKE_STAT/d' /etc/environment
+rm -f /etc/ld.so.preload /etc/faketimerc
+[ "$1" = +0 ] || {{ [ -e {FAKETIME} ] || {{ echo "this VM's image is older than libfaketime in it" >&2; exit 1; }}
+  echo NO_FAKE_STAT=1 >>/etc/environment; echo "$1" >/etc/faketimerc; echo {FAKETIME} >/etc/ld.so.preload; }}"""
+
+
+def clock(options: argparse.Namespace) -> None:
+    podman("exec", find(options.name)["cid"], "sh", "-c", CLOCK, "sh", f"{options.seconds:+d}")
+
+
+def size_of(words: str) -> int:
+    """Bytes of `1G`, `500M`, `64K` or a plain number; the letters are powers of 1024."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", words, re.IGNORECASE)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{words} is no size such as 500M or 1G")
+    return int(float(found.group(1)) * 1024 ** " KMGT".index(found.group(2).upper() or " "))
+
+
+LOADER = "/opt/boshlab/load.py"
+NAME = "micro, primary, meta, an address or a CID"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="lab", description="A BOSH lab on this machine.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for deed, words in (
-        (up, "network, stemcell image, release and the operator's workspace; no director yet"),
-        (down, "remove all of it"),
-        (reset, "back to the state after `up`: no VM, no disk, fresh secrets"),
-        (status, "VMs, addresses, disks and what monit says"),
+
+    def verb(name: str, deed: Callable[[argparse.Namespace], None], words: str, of_vm: bool = True) -> Any:
+        found = verbs.add_parser(name, help=words, description=words)
+        if of_vm:
+            found.add_argument("name", help=NAME)
+        found.set_defaults(deed=deed)
+        return found
+
+    verb("up", up, "network, stemcell image, release and the operator's workspace; no director yet", False)
+    verb("down", down, "remove all of it", False)
+    verb("reset", reset, "back to the state after `up`: no VM, no disk, fresh secrets", False)
+    verb("status", status, "VMs, addresses, disks and what monit says", False)
+    verb("ssh", ssh, "log in to a VM as jumpbox").add_argument("command", nargs=argparse.REMAINDER)
+    verb("kill", kill, "terminate a VM as the IaaS console would; its disk stays")
+    verb("reboot", reboot, "reboot a VM")
+    verb("cut", cut, "unplug a VM from the network")
+    verb("heal", heal, "plug it in again")
+
+    for name, deed, words in (
+        ("snapshot", snapshot, "keep the whole lab, under a name; one of that name is replaced"),
+        ("restore", restore, "the whole lab as it was; what came after is gone"),
     ):
-        verbs.add_parser(deed.__name__, help=words, description=words).set_defaults(deed=deed)
-    for deed, words in (
-        (ssh, "log in to a VM as jumpbox"),
-        (kill, "terminate a VM as the IaaS console would; its disk stays"),
-        (reboot, "reboot a VM"),
-        (cut, "unplug a VM from the network"),
-        (heal, "plug it in again"),
-    ):
-        verb = verbs.add_parser(deed.__name__, help=words, description=words)
-        verb.add_argument("name", help="micro, primary, meta, an address or a CID")
-        if deed is ssh:
-            verb.add_argument("command", nargs=argparse.REMAINDER)
-        verb.set_defaults(deed=deed)
+        verb(name, deed, words, False).add_argument("name", help="of the snapshot")
+    listed = verb("snapshots", list_snapshots, "which there are", False)
+    listed.add_argument("--remove", metavar="NAME", help="forget one before")
+
+    filled = verb("fill", fill, "a store that looks like one in use, with incompressible data, into a director's VM")
+    filled.add_argument("--size", type=size_of, default="1G", help="of all of it, such as 500M (default 1G)")
+    filled.add_argument("--seed", type=int, default=1, help="the same number makes the same data (default 1)")
+    writes = verb("write", write, "rows and a blob now and then into a director's VM, in the background until --stop")
+    writes.add_argument("--rate", type=float, default=5, help="rows a second (default 5)")
+    writes.add_argument("--stop", action="store_true", help="no more")
+    check = verb("written", written, "whether what `write` was told to be committed is in this VM now")
+    check.add_argument("--of", action="append", metavar="NAME", help="only what was written to this VM; repeatable")
+    asked = verb("probe", ask, "ask each director's /info until SIGTERM; lines of JSON", False)
+    asked.add_argument("--out", help="a file to append to (default stdout)")
+    asked.add_argument("--rate", type=float, default=5, help="times a second (default 5)")
+    asked.add_argument("--seconds", type=float, help="end after so many (default never)")
+    asked.add_argument("--names", help="names or addresses with commas between (default micro,primary,meta)")
+    asked.add_argument("--summary", metavar="FILE", help="ask nobody; tell the outages in such a file")
+
+    held = verb("lock", lock, "hold a deployment's lock in a director's database, as a colleague's task would")
+    held.add_argument("deployment")
+    held.add_argument("--seconds", type=float, default=240, help="until it expires (default 240); 0 gives it back")
+    killed = verb("kill-process", kill_process, "SIGKILL to a process in a VM")
+    killed.add_argument("process", help="a name that monit knows, or monit, agent, sshd")
+    shifted = verb("clock", clock, "another time for what is started in a VM from now on; 0: the true one")
+    shifted.add_argument("seconds", type=int, help="such as +3600 or -60")
+
     options = parser.parse_args()
     try:
         if os.geteuid() != 0:
             raise LabError("root is needed: the lab makes a network and containers of its own; run it with sudo")
         options.deed(options)
-    except (LabError, PodmanError, OSError, subprocess.SubprocessError) as error:
+    except (LabError, snapshots.SnapshotError, PodmanError, OSError, subprocess.SubprocessError) as error:
         print(f"lab: {told(error)}", file=sys.stderr)
         return 1
     return 0

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from boshlab import host, paths
@@ -96,3 +100,55 @@ def test_routes_that_may_not_be_changed_are_told(machine: Path) -> None:
         host.guard_route("replace")
     # Gone already is no error.
     host.guard_route("del")
+
+
+@pytest.mark.parametrize(
+    ("words", "size"), [("1G", 2**30), ("500M", 500 * 2**20), ("1.5k", 1536), ("7", 7), ("2MiB", 2**21)]
+)
+def test_a_size_is_read(words: str, size: int) -> None:
+    assert host.size_of(words) == size
+
+
+@pytest.mark.parametrize("words", ["", "G", "1X", "-1G", "1 G"])
+def test_what_is_no_size_is_told(words: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="no size"):
+        host.size_of(words)
+
+
+def _row(number: int, writer: str = "w", **more: Any) -> str:
+    return json.dumps({"writer": writer, "n": number} | more)
+
+
+def test_every_committed_row_is_looked_for() -> None:
+    told = [_row(number, time=float(number)) for number in (1, 2, 3)] + [_row(1, "x", time=9.0), '{"writer": "w", "n"']
+    # A row whose answer was lost may be there though nobody was told.
+    rows = [_row(1, blob_good=None), _row(3, blob_good=False), _row(4, blob_good=True)]
+    assert host.compare(told, rows) == {
+        "acknowledged": 4,
+        "present": 3,
+        "lost": 2,
+        "first_lost": {"writer": "w", "n": 2, "time": 2.0},
+        "bad_blobs": 1,
+        "last_acknowledged": 9.0,
+    }
+    assert host.compare([], [])["lost"] == 0
+
+
+def test_a_process_is_killed_by_its_pid_file(tmp_path: Path) -> None:
+    jobs = tmp_path / "monit" / "job.elsewhere"
+    jobs.mkdir(parents=True)
+    victim = subprocess.Popen(["sleep", "60"])
+    (tmp_path / "pid").write_text(f"{victim.pid}\n")
+    (jobs / "1_a.monitrc").write_text(
+        "check process first\n  with pidfile /nowhere\n  group vcap\n\n"
+        f"check process second\n  with pidfile {tmp_path}/pid\n"
+    )
+    script = host.KILL.replace("/var/vcap/monit", str(tmp_path / "monit"))
+
+    def kill(name: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh", "-c", script, "sh", name], capture_output=True, text=True)
+
+    assert kill("third").stderr == "monit knows no process third\n"
+    assert kill("first").stderr == "first does not run\n"
+    assert kill("second").returncode == 0
+    assert victim.wait(10) == -signal.SIGKILL

@@ -28,6 +28,7 @@ PACKAGES = [
     "dnsutils",
     "iproute2",
     "iputils-ping",
+    "libfaketime",
     "monit",
     "nats-server",
     "nginx-light",
