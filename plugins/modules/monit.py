@@ -17,7 +17,7 @@ description:
   - Where C(monit summary) has a form that is not known, the XML of monit's own HTTP port is read.
   - C(monit stop all) returns at once, and a copy of a running PostgreSQL goes through without complaint.
     So a stop is proved by closed ports and by processes, not by monit's word alone.
-  - Where M(bosh.ha.store_fence#module) has taken monit's job files away, monit has no processes. Then ports and holders of the store
+  - Where M(bosh.ha.store_fence) has taken monit's job files away, monit has no processes. Then ports and holders of the store
     alone tell that all is stopped, and nothing is started.
 extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
@@ -97,7 +97,7 @@ open_ports:
   elements: int
   sample: []
 fenced:
-  description: M(bosh.ha.store_fence#module) has taken monit's job files away, and has not brought them back.
+  description: M(bosh.ha.store_fence) has taken monit's job files away, and has not brought them back.
   returned: always
   type: bool
   sample: false
