@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +81,54 @@ def test_a_full_disk_is_no_traceback(
     assert "No space left on device" in said.out + said.err
     assert "Exit code 1" in said.out + said.err
     assert sys.exc_info() == (None, None, None)
+
+
+class _Agent:
+    """One that says yes to everything, and writes down what it was told."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.told = told
+
+    def wait(self, _timeout: float) -> None:
+        pass
+
+    def task(self, method: str, *arguments: Any) -> None:
+        self.told.append(" ".join([method, *arguments]))
+
+    call = task
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (65536, ["attach_disk vm-1 disk-1", "mount_disk disk-1"]),
+        # What a state file for a surviving disk must not have: create-env would move to another disk.
+        (1024, ["create_disk", "migrate_disk", "delete_disk disk-1"]),
+    ],
+)
+def test_a_disk_that_only_the_state_file_knows_is_taken(
+    data: dict[str, Any], tmp_path: Path, size: int, told: list[str]
+) -> None:
+    record = {"id": "d", "cid": "disk-1", "size": size, "cloud_properties": {}}
+    (tmp_path / "state.json").write_text(json.dumps({"director_id": "x", "current_disk_id": "d", "disks": [record]}))
+    found: list[str] = []
+
+    def cpi(method: str, *arguments: Any) -> str:
+        found.append(" ".join([method, *map(str, arguments)]))
+        return "disk-2" if method == "create_disk" else ""
+
+    environment: Any = object.__new__(env.Environment)
+    environment.manifest = env.Manifest(data, "sha")
+    environment.manifest.check()
+    environment.state, environment.cpi, environment.agent = env.State(tmp_path / "state.json"), cpi, _Agent(found)
+    environment.update_disk(_Stage(), "vm-1", recreate=False)
+    if size == 65536:
+        assert found == told
+    for words in told:
+        assert [one for one in found if one.startswith(words)], words
+    assert environment.state.current("disks")["cid"] == ("disk-1" if size == 65536 else "disk-2")
+
+
+class _Stage:
+    def step(self, _name: str) -> Any:
+        return nullcontext()
