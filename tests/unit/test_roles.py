@@ -18,9 +18,15 @@ import yaml
 ROLES = Path(__file__).parents[2] / "roles"
 NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
 #: Facts that a role documents as its result.
-RESULTS = {"find_phase_found", "find_phase_seen", "find_proofs_found", "find_proofs_since"}
+RESULTS = {
+    "director_preflight_findings",
+    "find_phase_found",
+    "find_phase_seen",
+    "find_proofs_found",
+    "find_proofs_since",
+}
 #: Variables of the collection; a name such as bosh_ha_staging or bosh_ha_sync is a directory's or a key's.
-SHARED = re.compile(r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir)\b")
+SHARED = re.compile(r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir|handover)\b")
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.+) \|$")
 INCLUDES = {"ansible.builtin.include_role", "ansible.builtin.import_role"}
 
