@@ -13,7 +13,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 
 # The packages come before the venv, which needs one of them.
 .NOTPARALLEL:
-.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule test clean
+.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule test bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -79,6 +79,12 @@ molecule: $(CACHE)/apt venv lab-up ## the whole migration and a scenario for eac
 	timeout 2400 tests/run-molecule
 
 test: $(CACHE)/apt lint units lab-units sanity molecule ## everything that CI runs
+
+# A benchmark waits for nobody: how long it takes is a question of the sizes.
+BENCH_SIZES ?= 1 4 8
+BENCH_STAGES ?= deploy copies freeze recreate adopt finished
+bench: $(CACHE)/apt venv lab-up ## a table of ratios, on the lab: BENCH_SIZES="1 4 8" in GiB, BENCH_STAGES="freeze ..."
+	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests python -m bench --sizes $(BENCH_SIZES) --stages $(BENCH_STAGES)
 
 clean: ## what the targets above left in the checkout
 	rm -rf $(VENV) $(VENV)-lab $(CACHE) .ansible .mypy_cache .ruff_cache collections
