@@ -29,7 +29,9 @@ RATE = 5  # questions a second
 
 _MONIT = "/var/vcap/bosh/bin/monit"
 #: Until monit calls no process anything but stopped.
-_STOPPED = f"while {_MONIT} summary | grep Process | grep -qvi 'not monitored'; do sleep 0.2; done"
+_STOPPED = (
+    f"""while [ -n "$({_MONIT} summary | grep Process | grep -vi 'not monitored' || true)" ]; do sleep 0.2; done"""
+)
 _ANSWERS = "until curl --silent --insecure --fail --max-time 2 https://127.0.0.1:25555/info; do sleep 0.1; done"
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bosh.ha.tests.bench import figures, outage, table, timeline
+from ansible_collections.bosh.ha.tests.bench import figures, handover, migration, outage, playbook, table, timeline
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -167,6 +168,38 @@ def test_outages_of_one_director() -> None:
     assert [(one.began, one.ended) for one in found] == [(0.4, 0.8), (1.2, 1.4), (1.6, 1.8)]
     assert outage.outages(asked, "primary", 1.0, 1.5) == [found[1]]
     assert outage.failed(asked, "primary", 0, 1.0) == (2, 6)
+
+
+def test_a_run_is_told_by_its_probe_and_its_tasks() -> None:
+    words = {"micro": "." * 10 + "x" * 120, "meta": "x" * 110 + "." * 20}
+    asked = both(*(answers(name, one, "U") for name, one in words.items()))
+    for sample in asked:
+        sample["time"] += BEGAN
+    done = copy.deepcopy(RUN)
+    done[5]["event_data"]["res"] = dict.fromkeys(
+        ("bytes_sent", "bytes_total", "files_total", "files_copied", "seconds"), 7
+    )
+    found = migration.tell(playbook.Run(done, 33.3), asked)
+    assert {key: found[key] for key in ("freeze", "floor", "stop", "start", "between", "copy")} == {
+        "freeze": 20,
+        "floor": 15,
+        "stop": 7,
+        "start": 6,
+        "between": 5,
+        "copy": 2,
+    }
+    assert [one["bytes_sent"] for one in found["copies"]] == [7]
+
+
+def test_primarys_outage_ends_with_the_role_that_hands_it_over() -> None:
+    run = playbook.Run([started(1, 0, "Terminate", "recreate_primary"), started(2, 3, "Deploy", "deploy_director")], 9)
+    asked = both(answers("primary", "..xxxx........xxxxx...........xxx..", "P"))
+    for sample in asked:
+        sample["time"] += BEGAN
+    found = handover.primary(run, asked, "recreate")
+    assert found == {"outage": 1.8, "failed": 6, "asked": 16, "later_outage": 0.6}
+    with pytest.raises(handover.lab.BenchError, match="adopt_primary"):
+        handover.primary(run, asked, "adopt")
 
 
 def test_a_line_that_was_cut_off_is_passed_over() -> None:
