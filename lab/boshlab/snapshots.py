@@ -29,7 +29,9 @@ NOT_STATE = ("/podman.sock", "/podman.pid", "/podman.log", "/disks/*/", "/vms/*/
 #: Seconds for VMs to be again what they were, and to be gone from their mounts.
 SETTLE, UNMOUNT = 90, 20
 TAG = "localhost/bosh-lab/cid:"
-STOP_POSTGRES = """pid=$(head -n 1 /var/vcap/store/postgres-15/postmaster.pid 2>/dev/null) && [ -d "/proc/$pid" ] &&
+#: monit writes its state down, PostgreSQL shuts down, and nobody starts it again.
+QUIET = """sv -w 5 stop /etc/service/monit
+pid=$(head -n 1 /var/vcap/store/postgres-15/postmaster.pid 2>/dev/null) && [ -d "/proc/$pid" ] &&
   runuser -u vcap -- /usr/lib/postgresql/15/bin/pg_ctl -D /var/vcap/store/postgres-15 -m fast -w -t 10 stop"""
 #: Runs a command in a VM and returns what it printed; a failure is an empty answer.
 Run = Callable[[str, str], str]
@@ -176,7 +178,7 @@ def stop(podman: Podman, run: Run, cids: list[str], clean: bool) -> None:
     def one(cid: str) -> None:
         if podman.inspect(cid)["State"]["Status"] == "running":
             if clean:
-                run(cid, STOP_POSTGRES)
+                run(cid, QUIET)
             podman.stop(cid)
 
     _each(one, cids)
@@ -186,6 +188,14 @@ def stop(podman: Podman, run: Run, cids: list[str], clean: bool) -> None:
         if time.monotonic() > until:
             raise SnapshotError(f"after {UNMOUNT} s Podman still has the files of a stopped VM mounted")
         time.sleep(0.1)
+
+
+def boot(podman: Podman, cid: str) -> None:
+    """Start a VM in which what monit had stopped stays stopped: no process may touch a store that was at rest."""
+    marker = _upper(podman, cid) / "var/vcap/monit/lab.laststate"
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    podman.start(cid)
 
 
 def settle(run: Run, vms: list[dict[str, Any]]) -> None:
@@ -256,7 +266,7 @@ def make(name: str, run: Run, podman: Podman | None = None) -> dict[str, Any]:
         )
         _write_index(new, trees)
     finally:
-        _each(podman.start, running)
+        _each(lambda cid: boot(podman, cid), running)
     found["stood_still"] = round(time.monotonic() - began, 1)
     (new / "snapshot.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     if target.exists():
@@ -314,7 +324,7 @@ def restore(name: str, run: Run, podman: Podman | None = None) -> dict[str, Any]
 
     _each(back, [part for part in trees if not part[2]])
     _write_index(kept, trees)
-    _each(podman.start, [vm["cid"] for vm in found["vms"] if vm["running"]])
+    _each(lambda cid: boot(podman, cid), [vm["cid"] for vm in found["vms"] if vm["running"]])
     settle(run, found["vms"])
     return found
 

@@ -34,6 +34,10 @@ class FakePodman:
         return self.root / cid / "diff"
 
     def start(self, cid: str) -> None:
+        # Taken note of at boot, and gone.
+        if (self.upper(cid) / "var/vcap/monit/lab.laststate").exists():
+            self.deeds.append(f"as it was {cid}")
+            (self.upper(cid) / "var/vcap/monit/lab.laststate").unlink()
         assert Path(self.vms[cid]["mounts"][0]["source"]).is_dir()
         self.deeds.append(f"start {cid}")
         self.running.add(cid)
@@ -116,7 +120,7 @@ class Lab:
             f"{name}/{path.relative_to(tree)}": (path.read_text(), path.stat().st_mtime_ns, path.stat().st_mode)
             for name, tree in trees.items()
             for path in sorted(tree.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.name != "lab.laststate"
         }
         folders = sorted(str(path.relative_to(paths.STATE)) for path in paths.STATE.rglob("*") if path.is_dir())
         return {
@@ -253,6 +257,12 @@ def test_a_vm_that_did_not_run_does_not_run_again(lab: Lab) -> None:
     lab.podman.start("vm-1")
     lab.back()
     assert lab.podman.running == set()
+
+
+def test_what_monit_had_stopped_is_not_started_by_the_boot(lab: Lab) -> None:
+    lab.keep()
+    lab.back()
+    assert lab.podman.deeds[1:] == ["stop vm-1", "as it was vm-1", "start vm-1"] * 2
 
 
 def test_it_waits_until_monit_says_what_it_said(lab: Lab) -> None:
