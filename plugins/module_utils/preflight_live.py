@@ -179,7 +179,8 @@ def host_findings(seen: dict[str, Any]) -> Iterator[Finding]:
     databases = [", ".join(host["postgres"]) or "none" if "postgres" in host else None for host in (micro, meta)]
     yield compared(
         "PostgreSQL in the store",
-        *databases,
+        # Two that have none are no sign that they go together.
+        *([None, None] if databases == ["none", "none"] else databases),
         ERROR,
         "give Meta a release with Micro's PostgreSQL: a start upgrades nothing, a deploy does",
     )
@@ -285,7 +286,7 @@ def _mounts(seen: dict[str, Any]) -> Iterator[Finding]:
 
 def _room(seen: dict[str, Any], micro: dict[str, Any], meta: dict[str, Any]) -> Finding:
     what = "room for the copy"
-    if "store" not in micro or "store" not in meta:
+    if not all(host and host["store"]["total"] for host in (micro, meta)):
         return finding(what, NOT_KNOWN, NOT_KNOWN, UNKNOWN)
     # What lies in the staging directory is part of the copy already.
     needs = micro["store"]["used"] * float(seen["room_factor"])

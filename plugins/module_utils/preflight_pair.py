@@ -89,7 +89,7 @@ def adoptable(seen: dict[str, Any], manifests: Manifests) -> Iterator[Finding]:
                 "set" if source else NOT_KNOWN,
                 "not deployed yet" if to_come else NOT_KNOWN,
                 OK if to_come else UNKNOWN,
-                "" if to_come else "a Meta that is deployed now gets Micro's",
+                "" if to_come else "a Meta that is still to be deployed gets Micro's",
             )
         else:
             yield secret(what, source, _together(meta, job, paths), WARNING, do)

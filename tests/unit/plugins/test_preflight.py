@@ -560,6 +560,10 @@ def test_another_vcap_and_another_postgres(seen):
     the(seen, "vcap's numeric ID")
     seen["hosts"]["meta"] |= {"vcap_uid": 1000, "postgres": ["postgres-13"]}
     the(seen, "PostgreSQL in the store")
+    seen["hosts"]["meta"]["postgres"] = []
+    the(seen, "PostgreSQL in the store")
+    seen["hosts"]["micro"]["postgres"] = []
+    the(seen, "PostgreSQL in the store", "unknown")
 
 
 def test_a_store_that_is_no_mount(seen):
@@ -577,6 +581,8 @@ def test_room_for_the_copy(seen):
     seen["room_factor"] = 1.1
     store |= {"available": 3 * GIB, "staged": 8 * GIB}
     assert judged(seen) == {}, "what is staged is part of the copy"
+    store["total"] = 0
+    the(seen, "room for the copy", "unknown")
 
 
 def test_clocks(seen):
