@@ -13,7 +13,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 
 # The packages come before the venv, which needs one of them.
 .NOTPARALLEL:
-.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule test bench clean
+.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule test bench chaos chaos-sample chaos-docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -78,7 +78,19 @@ sanity: venv ## ansible-test sanity, on the built and installed collection
 molecule: $(CACHE)/apt venv lab-up ## the whole migration and a scenario for each role, on the lab
 	timeout 2400 tests/run-molecule
 
-test: $(CACHE)/apt lint units lab-units sanity molecule ## everything that CI runs
+test: $(CACHE)/apt lint units lab-units sanity molecule chaos-sample ## everything that CI runs
+
+# The whole list takes hours. Less of it: --only REGEX, --kill-every N, --kill-at NAME, --minutes N; --reuse takes the
+# snapshots that an earlier call left; --break GUARD shows that a case fails without the guard.
+CHAOS ?=
+chaos: $(CACHE)/apt venv lab-up ## faults in a migration, on the lab: CHAOS="--only REGEX --kill-every 10", "--list", ...
+	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests python -m chaos $(CHAOS)
+
+chaos-sample: $(CACHE)/apt venv lab-up # some of it, for `make test`
+	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests timeout 1500 python -m chaos --sample --kill-every 30
+
+chaos-docs: venv ## docs/what-can-go-wrong.md anew, from the cases
+	PYTHONPATH=$(CURDIR)/tests python -m chaos --docs
 
 # A benchmark waits for nobody: how long it takes is a question of the sizes.
 BENCH_SIZES ?= 1 4 8
