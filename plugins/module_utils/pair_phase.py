@@ -34,6 +34,8 @@ NEXT = {
 }
 
 
+#: Whom a freeze stops, by bosh_ha_freeze: Primary may go on serving its users.
+FROZEN = {"all": ("micro", "primary", "meta"), "minimal": ("micro", "meta")}
 _DEPLOYED_BY = (("primary", "micro"), ("meta", "primary"))
 _WORDS = {
     "answers": "answers",
@@ -72,7 +74,7 @@ def judge(seen: dict[str, Any]) -> tuple[str, str]:
     and primary_running (its agent, at Meta), primary_agent (what Meta says of it, empty without a VM), adopted (Meta
     has had Primary's agent before), settled (both deployed manifests have the resurrector and no dns.recursor), store
     (phase of Meta's store), micro_vm (the CID in Micro's state file), micro_state (whether there is that file),
-    micro_silent (nobody listens at Micro's address, as Meta sees it).
+    micro_silent (nobody listens at Micro's address, as Meta sees it), freeze (bosh_ha_freeze: whom a freeze stops).
     """
     at = {name: _at(seen, name) for name in ("micro", "primary", "meta")}
     if at["meta"] == "answers" and seen["names"]["primary"] in seen["known"]["meta"]:
@@ -151,7 +153,7 @@ def _led_by_micro(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
         return "unclear", (
             "micro answers, although a copy of its store is in place on meta: "
             "stop micro's processes to go on, and its store is compared with that copy, and copied again where it has "
-            "changed; or put meta's own store back (bosh.ha.store_swap)"
+            "changed; or go back with playbooks/rollback.yml"
         )
     if names["primary"] not in known["micro"] and at["meta"] != "away" and at["primary"] == "away":
         return "unclear", f"meta {_WORDS[at['meta']]}, but micro has no deployment {names['primary']}"
@@ -179,7 +181,7 @@ def _led_by_micro(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
         return "unclear", f"{told}: start {halted[0]}'s processes (`monit start all` there)"
     if todo:
         return "only_micro", ""
-    return "deployed", _half(halted, [name for name in at if at[name] != "stopped"])
+    return "deployed", _half(halted, [name for name in FROZEN[seen["freeze"]] if at[name] != "stopped"])
 
 
 def _frozen(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
@@ -190,10 +192,10 @@ def _frozen(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
         return "synced", ""
     if at["primary"] == "away":
         return "unclear", f"micro is stopped, but primary {_WORDS['away']}: nobody can tell whether it is stopped"
-    running = [name for name in at if at[name] != "stopped"]
+    running = [name for name in FROZEN[seen["freeze"]] if at[name] != "stopped"]
     if not running:
         return "frozen", ""
-    return "deployed", _half([name for name in at if name not in running], running)
+    return "deployed", _half([name for name in at if at[name] == "stopped"], running)
 
 
 def _half(halted: list[str], running: list[str]) -> str:

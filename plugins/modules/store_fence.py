@@ -42,6 +42,13 @@ options:
       - With O(state=open), move what somebody else made meanwhile into C(bosh_ha_set_aside_<n>) and C(job.bosh_ha_set_aside_<n>).
     type: bool
     default: false
+  reload:
+    description:
+      - With O(state=fenced), whether monit is told at once that it has no jobs any more, which may take a cycle of 10 s.
+      - Without it monit forgets them when it reads its files the next time, as after a restart of the host. It monitors none of them,
+        and where somebody starts one it has no data.
+    type: bool
+    default: true
   monit_dir:
     description: The agent's directory of monit, which has C(job).
     type: path
@@ -183,6 +190,7 @@ def main() -> None:
             "store": {"type": "path", "default": "/var/vcap/store"},
             "state": {"type": "str", "choices": ["fenced", "open"]},
             "set_aside": {"type": "bool", "default": False},
+            "reload": {"type": "bool", "default": True},
             "monit_dir": {"type": "path", "default": "/var/vcap/monit"},
             "timeout": {"type": "int", "default": 120},
             "path": {"type": "path", "default": "/var/vcap/bosh/bin/monit", "aliases": ["executable"]},
@@ -198,6 +206,10 @@ def main() -> None:
     except (ValueError, OSError) as error:
         module.fail_json(msg=f"{host.store}: {error}", **host.told())
     module.exit_json(**result)
+
+
+def _nothing() -> None:
+    """Monit goes on knowing processes that it does not monitor, and whose data are out of its reach."""
 
 
 def act(host: Host) -> dict[str, Any]:
@@ -218,7 +230,7 @@ def act(host: Host) -> dict[str, Any]:
     if host.module.check_mode:
         # Neither state leaves anything of somebody else's beside the data.
         return {"changed": changed or starts} | host.told(phase=phase, monit_starts=starts, others=[])
-    deed(host.store, host.monit, forget=host.forget)
+    deed(host.store, host.monit, forget=host.forget if params["reload"] else _nothing)
     if starts:
         host.learn()
     return {"changed": changed or starts} | host.told(monit_starts=starts)

@@ -74,6 +74,9 @@ if verb == "tasks" and any("--recent" in word for word in words):
         "started_at": "-", "finished_at": "-"}])
 if verb == "tasks" and director.get("refuses"):
     answer("", [], ["Finding current tasks: Director responded with non-successful status code '401'"], 1)
+if verb == "tasks" and "busy_with" in director:
+    answer("tasks", [{"id": "5", "state": "processing", "user": "u", "deployment": director["busy_with"], "description": "",
+        "result": "", "started_at": "-", "finished_at": "-"}])
 answer(verb, [])
 """
 #: Whose number is asked for, as the host says.
@@ -81,9 +84,9 @@ ID = """
 name = os.environ["HOME"] + "/vcap"
 print(open(name).read().strip() if os.path.exists(name) else 1000)
 """
-#: Copies, or compares, two directories of the hosts; a copy has the times of its source.
-RSYNC = """import pathlib, shutil
-source, target = pathlib.Path(HOSTS, "micro", "store"), pathlib.Path(sys.argv[-1])
+#: Compares two directories of the hosts.
+RSYNC = """import pathlib
+source, target = pathlib.Path(HOSTS, "micro", "store", sys.argv[-2].partition(":/")[2]), pathlib.Path(sys.argv[-1])
 site = json.load(open(SITE))
 def listed(top):
     kept = lambda path: not path.parts[0].startswith("bosh_ha_")
@@ -92,13 +95,78 @@ def listed(top):
 mine, theirs = listed(source), listed(target)
 different = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
 print("\\n".join(">fcst...... " + name for name in different), end="")
-if "--dry-run" not in sys.argv:
-    site["log"].append("copy")
-    json.dump(site, open(SITE, "w"))
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, copy_function=shutil.copy2)
 """
-MODULES = {"monit": MONIT}
+#: Renames as the module does, without a monit.
+FENCE = """
+import os
+from pathlib import Path
+from ansible.module_utils.basic import AnsibleModule
+DOCUMENTATION = "{}"
+def main():
+    module = AnsibleModule(argument_spec=dict(store={}, state={}, reload={}), supports_check_mode=True)
+    store, wanted = Path(module.params["store"]), module.params["state"]
+    fenced = store / "bosh_ha_fenced"
+    phase = "fenced" if fenced.is_dir() else "open"
+    changed = wanted not in (None, phase)
+    if changed:
+        if wanted == "fenced":
+            names = [path for path in store.iterdir() if not path.name.startswith("bosh_ha_")]
+            fenced.mkdir()
+            for path in names:
+                path.rename(fenced / path.name)
+        else:
+            for path in list(fenced.iterdir()):
+                path.rename(store / path.name)
+            fenced.rmdir()
+    module.exit_json(changed=changed, phase=wanted or phase)
+main()
+"""
+#: Has the options of the module, and copies from the host of the tests that the source names.
+COPY = """
+import json, os, shutil
+from pathlib import Path
+from ansible.module_utils.basic import AnsibleModule
+DOCUMENTATION = "{}"
+def main():
+    names = "source dest key known_hosts excludes timeout retries streams bandwidth_limit nice ionice vanished_ok checksum follow progress_file"
+    module = AnsibleModule(argument_spec={name: dict(type="raw") for name in names.split()}, supports_check_mode=True)
+    site, dest = json.load(open(os.environ["SITE"])), Path(module.params["dest"])
+    micro = dest.parents[2] / "micro" / "store"
+    source = micro / module.params["source"].partition(":/")[2]
+    site["log"].append("copy" + (" by checksums" if module.params["checksum"] in (True, "True", "true") else ""))
+    shutil.rmtree(dest, ignore_errors=True)
+    shutil.copytree(source, dest, copy_function=shutil.copy2, ignore=shutil.ignore_patterns("bosh_ha_*"))
+    for name in site["missed"][:1]:
+        (dest / name).write_text("missed")
+        site["missed"].pop(0)
+    json.dump(site, open(os.environ["SITE"], "w"))
+    module.exit_json(changed=True)
+main()
+"""
+SUMS = """
+import hashlib
+from pathlib import Path
+from ansible.module_utils.basic import AnsibleModule
+DOCUMENTATION = "{}"
+def main():
+    module = AnsibleModule(argument_spec=dict(path={}, excludes={}, cache_file={}, moving={}), supports_check_mode=True)
+    top = Path(module.params["path"])
+    files = sorted(path for path in top.rglob("*") if path.is_file())
+    told = "".join(f"{path.relative_to(top)} {path.read_text()}" for path in files)
+    module.exit_json(changed=False, digest=hashlib.sha256(told.encode()).hexdigest())
+main()
+"""
+POSTGRES = """
+import json, os
+from ansible.module_utils.basic import AnsibleModule
+DOCUMENTATION = "{}"
+def main():
+    module = AnsibleModule(argument_spec=dict(store={}), supports_check_mode=True)
+    state = json.load(open(os.environ["SITE"]))["postgres"]
+    module.exit_json(changed=False, databases=[{"state": state, "clean": state == "shut down"}])
+main()
+"""
+MODULES = {"monit": MONIT, "store_fence": FENCE, "store_copy": COPY, "store_sums": SUMS, "postgres_info": POSTGRES}
 
 
 @pytest.fixture
@@ -114,6 +182,8 @@ def site(tmp_path: Path) -> dict[str, Any]:
     return {
         "away": [],
         "log": [],
+        "missed": [],
+        "postgres": "shut down",
         "monit": {name: [RUNNING] for name in ADDRESSES},
         "directors": {address: {"version": "283.1.0 (0)", "last": ["7"]} for address in ADDRESSES.values()},
     }
@@ -190,11 +260,27 @@ def asked(site: dict[str, Any], address: str, verb: str) -> int:
 def test_those_that_run_are_asked_again_right_before_the_stop(run, site):
     rc, told = stop(run, site)
     assert rc == 0, told
-    assert [asked(site, address, "locks") for address in ADDRESSES.values()] == [3, 3, 3]
+    assert [asked(site, address, "locks") for address in ADDRESSES.values()] == [3, 2, 2]
     stops = [index for index, line in enumerate(site["log"]) if line.startswith("stop")]
-    assert [site["log"][index] for index in stops] == ["stop micro", "stop primary", "stop meta"]
-    assert site["log"][stops[0] - 1] == "10.10.0.3 tasks --recent=1"
+    assert [site["log"][index] for index in stops] == ["stop primary", "stop meta", "stop micro"]
+    assert site["log"][stops[-1] - 1] == "10.10.0.3 tasks --recent=1"
     assert asked(site, "10.10.0.3", "vms") == 1
+
+
+def test_a_primary_that_goes_on_serving_is_not_stopped(run, site):
+    rc, told = run(site, "stop_boshes", "main", "--check", "-e", "bosh_ha_freeze=minimal")
+    assert rc == 0, told
+    assert [line for line in site["log"] if line.startswith("stop")] == ["stop meta", "stop micro"]
+    assert asked(site, "10.10.0.4", "tasks") > asked(site, "10.10.0.5", "tasks")
+
+
+@pytest.mark.parametrize(("deployment", "rc"), [("cf", 0), ("bosh-meta", 2)])
+def test_what_a_primary_that_goes_on_does_for_its_users_is_its_own(run, site, deployment, rc):
+    site["directors"]["10.10.0.4"]["busy_with"] = deployment
+    ended, told = run(site, "stop_boshes", "main", "--check", "-e", "bosh_ha_freeze=minimal")
+    assert ended == rc, told
+    assert ("primary is busy with bosh-meta, which must be left alone now: task 5" in told) == bool(rc)
+    assert run(site, "stop_boshes", "main", "--check")[0] == 2
 
 
 @pytest.mark.parametrize("half", [HALF, HALF_WITH_NGINX])
@@ -246,7 +332,7 @@ def test_tasks_that_go_on_to_begin_are_a_refusal(run, site):
     rc, told = stop(run, site)
     assert rc == 2
     assert "micro is busy, so it cannot be stopped now: task 9 ran" in told
-    assert not [line for line in site["log"] if line.startswith("stop")]
+    assert "stop micro" not in site["log"]
 
 
 @pytest.mark.parametrize("states", [{}, {"micro": [STOPPED]}, {"meta": [STOPPED]}])
@@ -300,10 +386,17 @@ def test_the_copy_is_put_in_place_and_compared_again(run, synced, tmp_path):
     assert synced["log"] == []
 
 
+def reopened(tmp_path: Path, text: str) -> None:
+    """Somebody took Micro's fence away, and Micro wrote."""
+    store = tmp_path / "hosts/micro/store"
+    (store / "bosh_ha_fenced/postgres-15").rename(store / "postgres-15")
+    (store / "bosh_ha_fenced").rmdir()
+    (store / "postgres-15/global/pg_control").write_text(text, encoding="utf-8")
+    age(store)
+
+
 def test_what_micro_wrote_after_the_swap_is_copied_again(run, synced, tmp_path):
-    written = tmp_path / "hosts/micro/store/postgres-15/global/pg_control"
-    written.write_text("micro, later", encoding="utf-8")
-    age(tmp_path / "hosts/micro/store")
+    reopened(tmp_path, "micro, later")
     rc, told = run(synced, "sync_store")
     assert rc == 0, told
     assert (
@@ -315,6 +408,11 @@ def test_what_micro_wrote_after_the_swap_is_copied_again(run, synced, tmp_path):
 
 def test_what_meta_made_of_the_copy_is_never_copied_over(run, synced, tmp_path):
     (tmp_path / "hosts/meta/store/postgres-15/global/pg_control").write_text("meta, later", encoding="utf-8")
+    # Micro is fenced, so there is nothing else that could count.
+    rc, told = run(synced, "sync_store")
+    assert rc == 0, told
+    assert (control(tmp_path, "meta"), synced["log"]) == ("meta, later", [])
+    reopened(tmp_path, "micro, later")
     rc, told = run(synced, "sync_store")
     assert rc == 2
     assert (
@@ -336,17 +434,51 @@ def test_a_meta_that_is_started_on_the_copy_is_left(run, synced, tmp_path):
     assert "micro is not stopped, so its store is not copied" in told
 
 
-@pytest.mark.parametrize("name", ["micro", "meta"])
-def test_one_that_started_during_the_copy_is_noticed_before_the_swap(run, frozen, tmp_path, name):
-    frozen["monit"][name] = [STOPPED, RUNNING]
+def test_a_meta_that_started_during_the_copy_is_noticed_before_the_swap(run, frozen, tmp_path):
+    frozen["monit"]["meta"] = [STOPPED, RUNNING]
     rc, told = run(frozen, "sync_store")
     assert rc == 2
-    assert f"{name} is not stopped" in told
+    assert "meta is not stopped" in told
     assert (control(tmp_path, "meta"), frozen["log"]) == ("meta", ["copy"])
 
 
+def test_micro_is_out_of_reach_before_the_copy_is_in_place(run, frozen, tmp_path):
+    frozen["postgres"] = "in production"
+    rc, told = run(frozen, "sync_store")
+    assert rc == 2
+    assert "PostgreSQL was not shut down on Micro before the copy, it is in production" in told
+    assert (control(tmp_path, "micro", "bosh_ha_fenced"), control(tmp_path, "meta")) == ("micro", "meta")
+
+
+@pytest.mark.parametrize(
+    ("missed", "rc"), [(["postgres-15/global/pg_control"], 0), (["postgres-15/global/pg_control"] * 2, 2)]
+)
+def test_what_the_copy_missed_is_found_by_its_checksum(run, frozen, tmp_path, missed, rc):
+    frozen["missed"] = list(missed)
+    ended, told = run(frozen, "sync_store")
+    assert ended == rc, told
+    assert frozen["log"] == ["copy", "copy by checksums"]
+    assert control(tmp_path, "meta") == ("meta" if rc else "micro")
+    assert ("is not what Micro has: >fcst...... postgres-15/global/pg_control" in told) == bool(rc)
+
+
+def test_the_first_copy_stops_nobody_and_is_put_nowhere(run, site, tmp_path):
+    rc, told = run(site, "sync_store", "warm")
+    assert rc == 0, told
+    assert site["log"] == ["copy", "copy"]
+    assert control(tmp_path, "meta") == "meta"
+    assert control(tmp_path, "meta", "bosh_ha_staging") == "micro"
+    assert control(tmp_path, "micro") == "micro"
+
+
+def test_where_the_copy_is_in_place_there_is_no_first_one(run, synced, tmp_path):
+    rc, told = run(synced, "sync_store", "warm")
+    assert rc == 0, told
+    assert synced["log"] == []
+
+
 def test_one_that_started_during_the_comparison_is_noticed_before_anything_is_moved(run, synced, tmp_path):
-    (tmp_path / "hosts/micro/store/postgres-15/global/pg_control").write_text("micro, later", encoding="utf-8")
+    reopened(tmp_path, "micro, later")
     synced["monit"]["meta"] = [STOPPED, RUNNING]
     rc, told = run(synced, "sync_store")
     assert rc == 2

@@ -19,14 +19,21 @@ ROLES = Path(__file__).parents[2] / "roles"
 NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
 #: Facts that a role documents as its result.
 RESULTS = {
+    "adopt_primary_done",
+    "adopt_primary_possible",
+    "adopt_primary_reason",
     "director_preflight_findings",
     "find_phase_found",
     "find_phase_seen",
     "find_proofs_found",
     "find_proofs_since",
+    "plan_rollback_lines",
+    "plan_rollback_primary_vm",
+    "start_meta_answered_at",
+    "stop_boshes_began_at",
 }
 #: Variables of the collection; a name such as bosh_ha_staging or bosh_ha_sync is a directory's or a key's.
-SHARED = re.compile(r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir|handover)\b")
+SHARED = re.compile(r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir|freeze|handover)\b")
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.+) \|$")
 INCLUDES = {"ansible.builtin.include_role", "ansible.builtin.import_role"}
 
@@ -158,8 +165,8 @@ def test_a_boolean_that_came_as_a_text_is_tested_as_a_boolean(role: str) -> None
     for path in files(role):
         text = path.read_text(encoding="utf-8")
         for name in names:
-            # A module converts what is given to its own option.
-            rest = text.replace(f'"{{{{ {name} }}}}"', "")
+            # A module converts what is given to its own option; a sentence may tell what to give.
+            rest = text.replace(f'"{{{{ {name} }}}}"', "").replace(f"-e {name}=true", "")
             assert not re.search(rf"(?<![\w./-]){name}\b(?! \| bool\b)", rest), f"{path}: {name} without | bool"
 
 

@@ -34,6 +34,7 @@ NOTHING = {
     "micro_vm": "",
     "micro_state": False,
     "micro_silent": False,
+    "freeze": "all",
 }
 MICRO = {"answers": ["micro"], "reachable": ["micro"], "micro_vm": "vm-1", "micro_state": True}
 DEPLOYED = MICRO | {
@@ -115,6 +116,12 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
         # Somebody stopped Meta beforehand, as it serves nobody.
         (DEPLOYED | {"answers": ["primary", "meta"], "stopped": ["micro"]}, "deployed"),
         (FROZEN | {"stopped": ["micro", "meta"], "answers": ["primary"]}, "deployed"),
+        # Primary goes on serving its users, or does not: that is its own business.
+        (FROZEN | {"stopped": ["micro", "meta"], "answers": ["primary"], "freeze": "minimal"}, "frozen"),
+        (FROZEN | {"stopped": ["micro", "meta"], "freeze": "minimal"}, "frozen"),
+        (FROZEN | {"freeze": "minimal"}, "frozen"),
+        (FROZEN | {"stopped": ["micro", "primary"], "freeze": "minimal"}, "deployed"),
+        (DEPLOYED | {"answers": ["micro", "primary"], "stopped": ["meta"], "freeze": "minimal"}, "deployed"),
         (FROZEN, "frozen"),
         (FROZEN | {"store": "staged"}, "frozen"),
         (FROZEN | {"store": "swapping"}, "frozen"),

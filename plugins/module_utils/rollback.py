@@ -1,0 +1,59 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way back to Micro: what it would do, and what of Meta's would be lost by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: What changes nothing that a director would have to know. Source: bosh-director jobs, by their descriptions.
+_IDLE = ("retrieve vm-stats", "fetch logs", "ssh: setup", "ssh: cleanup", "scan cloud", "scheduled ")
+#: What taking Primary over consists of; the rollback undoes it.
+_HANDOVER = ("create deployment", "apply resolutions", "scan and fix")
+
+
+def own_tasks(tasks: list[dict[str, Any]], last: int, primary: str) -> dict[str, list[str]]:
+    """Meta's own tasks after Micro's last one, in words: `undone` by the rollback, and `lost`.
+
+    `tasks` are those of `task_info`, `primary` is Primary's deployment.
+    """
+    found: dict[str, list[str]] = {"undone": [], "lost": []}
+    for task in tasks:
+        if task["id"] <= last or task["description"].startswith(_IDLE):
+            continue
+        handover = task["deployment"] == primary and task["description"].startswith(_HANDOVER)
+        # It belongs to no deployment (bosh-director api/controllers/vms_controller.rb).
+        undone = handover or task["description"].startswith("delete vm ")
+        words = (str(task["id"]), task["description"], task["deployment"], f"({task['state']})")
+        found["undone" if undone else "lost"].append("task " + " ".join(word for word in words if word))
+    return found
+
+
+def rollback_plan(
+    seen: dict[str, Any], own: dict[str, list[str]], primary_vm: str = "", vms: list[str] | None = None
+) -> list[str]:
+    """What a rollback does from here, a line each, in its order.
+
+    `seen` is what the phase was judged from, `own` what `own_tasks` told, `primary_vm` the CID of the VM that Micro had
+    for Primary, `vms` those that Meta has for it.
+    """
+    leads = "meta" in seen["answers"] and seen["names"]["primary"] in seen["known"]["meta"]
+    made = [cid for cid in vms or [] if cid != primary_vm]
+    lines = []
+    if leads:
+        lines.append("switch resurrection off at Meta and Primary")
+    lines += [f"terminate {cid}, which Meta made for Primary; its persistent disk stays" for cid in made]
+    if leads or seen["store"] in ("swapping", "swapped"):
+        lines.append("stop Meta, and give it its own store back; what it has of Micro's stays beside it")
+    if "micro" not in seen["answers"]:
+        lines.append("open Micro's store, and start its processes")
+    if made or leads and not vms:
+        lines.append("let Micro make Primary's VM anew, on its own disk")
+    elif leads:
+        lines.append("bring Primary's agent back to Micro's bus, if Meta has it")
+    lines += [f"start {name.capitalize()}'s processes" for name in ("primary", "meta") if name in seen["stopped"]]
+    lines += [f"undone is {told}" for told in own["undone"]]
+    lines += [f"LOST IS {told}" for told in own["lost"]]
+    return [*lines, "take the key of the copy back, switch resurrection on"]
