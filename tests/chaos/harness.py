@@ -20,15 +20,13 @@ from chaos.case import NOBODY, ROLLBACK, WELL, Case, Chain, Told
 from chaos.faults import MAKE_BLOB, NotHere
 from chaos.lab import ADDRESSES, STATE, Lab, LabError
 from chaos.monitor import Monitor
-from chaos.runs import Ended, NeverCame, Run, stopped_as_wanted, told
+from chaos.runs import Ended, NeverCame, Run, end_all, stopped_as_wanted, told
 
 #: How a snapshot is come by: from which one, and by which steps. The first is made of nothing.
 SNAPSHOTS = {
     "nothing": ("", ""),
     "only_micro": ("nothing", "bootstrap_micro"),
     "deployed": ("only_micro", "deploy_primary,deploy_meta"),
-    "frozen": ("deployed", "stop_boshes"),
-    "synced": ("deployed", "stop_boshes,sync_store"),
     "meta_active": ("deployed", "stop_boshes,sync_store,start_meta"),
     "mutual": ("meta_active", "recreate_primary"),
 }
@@ -111,7 +109,7 @@ class Harness:
     def play(self, case: Case | Chain) -> Told:
         """Never raises but for KeyboardInterrupt; the lab is whole afterwards, wherever it is."""
         began = time.monotonic()
-        faults = 1
+        faults, bounds = 0, Boundaries(every=self.every, at=self.at)
         try:
             self.reach(case.start)
             began = time.monotonic()
@@ -119,12 +117,10 @@ class Harness:
             self._write(case.start == "deployed")
             watch = Monitor(self.lab, self.cache / "answers.jsonl").start()
             try:
-                if isinstance(case, Chain):
-                    faults, phase = self._chain(case)
-                else:
-                    phase = self._case(case)
+                phase = self._chain(case, bounds) if isinstance(case, Chain) else self._case(case)
             finally:
                 two = watch.stop()
+                faults = len(bounds.killed) if isinstance(case, Chain) else 1
             wrong = two + self._after(case, phase, sshd)
             if wrong:
                 raise NotHeld("; ".join(wrong))
@@ -138,6 +134,7 @@ class Harness:
 
     def mend(self, case: Case | Chain | None) -> None:
         """Nothing is cut off, nothing is made to fail, nobody writes."""
+        end_all()
         if isinstance(case, Case):
             with suppress(LabError):
                 case.fault.undo(self.lab)
@@ -187,8 +184,7 @@ class Harness:
             raise NotHeld(wrong)
         return True
 
-    def _chain(self, chain: Chain) -> tuple[int, str]:
-        bounds = Boundaries(every=self.every, at=self.at)
+    def _chain(self, chain: Chain, bounds: Boundaries) -> str:
         for _run in range(MOST_RUNS):
             bounds.begin()
             run = self._run(chain.tags, playbook=chain.playbook, more=chain.vars)
@@ -201,12 +197,9 @@ class Harness:
             )
         else:
             raise NotHeld(f"after {MOST_RUNS} runs it had not ended")
-        try:
-            return len(bounds.killed), self._well(ended, "the last run")
-        except NotHeld as error:
-            raise NotHeld(
-                f"after {len(bounds.killed)} kills, the last at '{(bounds.killed or ['nothing'])[-1]}': {error}"
-            ) from None
+        if not bounds.killed:
+            raise NotHeld("no run was killed, so it shows nothing")
+        return self._well(ended, f"the run after the kill at '{bounds.killed[-1]}'")
 
     def _well(self, ended: Ended, who: str) -> str:
         if ended.rc or ended.overtime:

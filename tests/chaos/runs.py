@@ -262,15 +262,22 @@ def stopped_as_wanted(ended: Ended, wanted: str) -> str:
     return ""
 
 
-def marked(mark: str) -> list[int]:
-    """Processes of this machine that carry a run's mark, but for ourselves."""
+def end_all() -> None:
+    """What any run of this process has left behind, as one of which only a part was killed."""
+    for pid in marked(f"{os.getpid()}-", begins=True):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def marked(mark: str, begins: bool = False) -> list[int]:
+    """Processes of this machine that carry a run's mark, or one that begins so; but for ourselves."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid():
             with contextlib.suppress(OSError):
                 environ = Path("/proc", entry, "environ").read_bytes().split(b"\0")
-                if wanted in environ:
+                if wanted in environ or (begins and any(line.startswith(wanted) for line in environ)):
                     found.append(int(entry))
     return found
 
