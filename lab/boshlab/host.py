@@ -440,12 +440,15 @@ def kill_process(options: argparse.Namespace) -> None:
 
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
-#: A file's times stay true: rsync and whoever compares files would else see others than there are.
+#: By PAM's environment and sudo's, so that sshd itself is spared, whose sandbox would end it. A file's times are shown
+#: as they are: rsync and whoever compares files would else see others.
 CLOCK = f"""set -e
-sed -i '/NO_FAKE_STAT/d' /etc/environment
-rm -f /etc/ld.so.preload /etc/faketimerc
-[ "$1" = +0 ] || {{ [ -e {FAKETIME} ] || {{ echo "this VM's image is older than libfaketime in it" >&2; exit 1; }}
-  echo NO_FAKE_STAT=1 >>/etc/environment; echo "$1" >/etc/faketimerc; echo {FAKETIME} >/etc/ld.so.preload; }}"""
+rm -f /etc/sudoers.d/lab_clock
+sed -i '/^LD_PRELOAD=\\|^FAKETIME=\\|^NO_FAKE_STAT=/d' /etc/environment
+[ "$1" != +0 ] || exit 0
+[ -e {FAKETIME} ] || {{ echo "the image of this VM is older than libfaketime in it" >&2; exit 1; }}
+printf '%s\\n' LD_PRELOAD={FAKETIME} "FAKETIME=$1" NO_FAKE_STAT=1 >>/etc/environment
+(umask 0337 && echo 'Defaults env_file=/etc/environment' >/etc/sudoers.d/lab_clock)"""
 
 
 def clock(options: argparse.Namespace) -> None:
@@ -513,7 +516,7 @@ def main() -> int:
     held.add_argument("--seconds", type=float, default=240, help="until it expires (default 240); 0 gives it back")
     killed = verb("kill-process", kill_process, "SIGKILL to a process in a VM")
     killed.add_argument("process", help="a name that monit knows, or monit, agent, sshd")
-    shifted = verb("clock", clock, "another time for what is started in a VM from now on; 0: the true one")
+    shifted = verb("clock", clock, "another time for whoever logs in to a VM from now on; 0: the true one")
     shifted.add_argument("seconds", type=int, help="such as +3600 or -60")
 
     options = parser.parse_args()
