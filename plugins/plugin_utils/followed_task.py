@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import DIRECTOR_ARGS
@@ -102,9 +103,13 @@ class FollowedAction(ActionBase):
         if self._task.async_val:
             return result | self._execute(self._task.args, variables, wrap_async=True)
         self.before(variables)
-        if self._task.check_mode:
+        if not self.follows():
             return result | self._execute(self._task.args, variables)
         return result | self._followed(variables)
+
+    def follows(self) -> bool:
+        """Whether the module is followed; otherwise it is run as any other."""
+        return not self._task.check_mode
 
     def before(self, task_vars: Result) -> None:
         """What must be over before the module starts."""
@@ -244,12 +249,11 @@ class FollowedDirectorAction(FollowedAction):
         return None if answer.get("failed") else answer
 
 
-class FollowedEnvAction(FollowedAction):
-    """Follows `bosh create-env`, which has no director to ask, by what it prints."""
+class FollowedFileAction(FollowedAction):
+    """Follows a module by what it writes into its `progress_file`."""
 
     def before(self, task_vars: Result) -> None:
-        """Choose the file by which the command is followed."""
-        self._told = 0
+        """Choose the file by which the module is followed."""
         self._own_file = ""
         if not self._task.args.get("progress_file"):
             self._own_file = f"{self.async_dir()}/bosh_ha_{secrets.token_hex(8)}.progress"
@@ -258,18 +262,65 @@ class FollowedEnvAction(FollowedAction):
         """The module's arguments, with the file by which it is followed."""
         return dict(self._task.args) | ({"progress_file": self._own_file} if self._own_file else {})
 
+    def news(self, text: str) -> list[str]:
+        """Lines to show, of the whole text of the file, that were not shown before."""
+        raise NotImplementedError
+
     def look(self, task_vars: Result) -> None:
-        """Show the steps that began since the last look."""
+        """Show what was written since the last look."""
         path = self._own_file or self._task.args["progress_file"]
         answer = self._execute({"src": path}, task_vars, name="ansible.legacy.slurp")
         text = base64.b64decode(answer.get("content", "")).decode("utf-8", "replace")
-        steps = steps_of(text)
-        for step in steps[self._told :]:
-            self.show(f"{self.MODULE} | {step}")
-        self._told = max(self._told, len(steps))
+        for line in self.news(text):
+            self.show(f"{self.MODULE} | {line}")
 
     def after(self, result: Result, task_vars: Result) -> None:
-        """Show the last steps and leave no file behind."""
+        """Show the rest and leave no file behind."""
         self.look(task_vars)
         if self._own_file:
             self._execute({"path": self._own_file, "state": "absent"}, task_vars, name="ansible.legacy.file")
+
+
+class FollowedEnvAction(FollowedFileAction):
+    """Follows `bosh create-env`, which has no director to ask, by what it prints."""
+
+    def before(self, task_vars: Result) -> None:
+        """Nothing was told yet."""
+        super().before(task_vars)
+        self._told = 0
+
+    def news(self, text: str) -> list[str]:
+        """The steps that began since the last look."""
+        steps = steps_of(text)
+        new = steps[self._told :]
+        self._told = max(self._told, len(steps))
+        return new
+
+
+class FollowedCopyAction(FollowedFileAction):
+    """Follows a copy by the one line that its file has at any time."""
+
+    #: A copy that takes hours is told of less often: one line for each such part of the time that it took so far.
+    SHARE = 0.02
+
+    def follows(self) -> bool:
+        """A copy of a moment would take longer to follow than to make."""
+        return super().follows() and boolean(self._task.args.get("follow", True), strict=False)
+
+    def before(self, task_vars: Result) -> None:
+        """Nothing was told yet."""
+        super().before(task_vars)
+        self._last = ""
+        self._began = self._next = time.monotonic()
+
+    def news(self, text: str) -> list[str]:
+        """The line, where it is another one and the last one is long enough ago."""
+        line, now = text.strip(), time.monotonic()
+        if not line or line == self._last or now < self._next:
+            return []
+        self._last, self._next = line, now + self.SHARE * (now - self._began)
+        return [line]
+
+    def _limit(self) -> int:
+        # The module's `timeout` is that of a silence.
+        return LONGEST

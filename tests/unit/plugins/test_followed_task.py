@@ -191,6 +191,54 @@ def test_create_env_is_followed_by_what_it_prints(action):
     assert ("file", {"path": path, "state": "absent"}, False) in host.calls
 
 
+def printed(text):
+    return {"content": base64.b64encode(text.encode()).decode()}
+
+
+COPY = {"source": "u@h:/", "dest": "/s", "timeout": 120}
+
+
+def test_a_copy_is_followed_by_its_newest_line(action):
+    host = Host(
+        store_copy=[JOB],
+        async_status=[JOB, JOB, JOB, DONE],
+        slurp=[printed(""), printed("1.0 of 4.0 GB\n"), printed("1.0 of 4.0 GB\n"), printed("3.9 of 4.0 GB\n")],
+    )
+    it = action("store_copy", COPY, host)
+    assert it.run(task_vars={})["changed"] is True
+    assert it.shown == ["store_copy | 1.0 of 4.0 GB", "store_copy | 3.9 of 4.0 GB"]
+    path = next(args["progress_file"] for name, args, _async in host.calls if name == "store_copy")
+    assert ("file", {"path": path, "state": "absent"}, False) in host.calls
+    # The module's `timeout` is that of a silence, and no limit of the whole.
+    assert it._limit() == followed_task.LONGEST
+
+
+def test_a_file_that_the_person_chose_is_left(action):
+    host = Host(store_copy=[JOB], async_status=[DONE], slurp=[printed("1.0 GB\n")])
+    action("store_copy", COPY | {"progress_file": "/p"}, host).run(task_vars={})
+    assert "file" not in host.names() and ("slurp", {"src": "/p"}, False) in host.calls
+
+
+def test_a_long_copy_is_told_of_less_often(action, monkeypatch):
+    it = action("store_copy", COPY, Host())
+    clock = [1000.0]
+    monkeypatch.setattr(followed_task.time, "monotonic", lambda: clock[0])
+    it.before({})
+    shown = []
+    for second in range(0, 7200, 2):
+        clock[0] = 1000.0 + second
+        shown += it.news(f"{second}\n")
+    assert shown[:4] == ["0", "2", "4", "6"]
+    assert len(shown) < 300
+
+
+@pytest.mark.parametrize("follow", [False, "no"])
+def test_a_short_copy_is_not_followed(action, follow):
+    host = Host(store_copy=[{"changed": True}])
+    assert action("store_copy", COPY | {"follow": follow}, host).run(task_vars={}) == {"changed": True}
+    assert host.calls == [("store_copy", COPY | {"follow": follow}, False)]
+
+
 def test_steps_of_create_env():
     text = "Started validating\n  Validating release 'bosh'... Finished (00:00:00)\nFinished validating (00:00:00)\n"
     assert steps_of(text) == ["Validating release 'bosh'"]
