@@ -6,8 +6,9 @@
 
 A fence is two halves, and the directories tell how far each is:
 
-* monit's job files: ``job`` becomes ``job.bosh_ha_fenced``, and an empty ``job`` takes its place, so that neither monit
-  nor a reboot starts anything;
+* monit's job files: those of ``job`` go into ``job.bosh_ha_fenced.partial``; when all are there it is renamed
+  ``job.bosh_ha_fenced``. Neither monit nor a reboot starts anything then. ``job`` itself is not renamed: in a container it
+  is the image's, and overlayfs refuses that;
 * the store: its own entries go into ``bosh_ha_fenced.partial``; when all are there it is renamed ``bosh_ha_fenced``.
 
 It is shut in this order and opened in the other, so monit has no job while the store is not whole. What somebody else
@@ -51,6 +52,10 @@ def fenced_jobs(monit: str) -> str:
     return os.path.join(monit, f"{JOBS}.{FENCED}")
 
 
+def _partial_jobs(monit: str) -> str:
+    return f"{fenced_jobs(monit)}.partial"
+
+
 def jobs_are_shut(monit: str) -> bool:
     """Whether monit's job files were taken away."""
     return os.path.isdir(fenced_jobs(monit))
@@ -61,7 +66,8 @@ def phase(store: str, monit: str) -> str:
     shut, partial = (os.path.isdir(os.path.join(store, name)) for name in (FENCED, FENCED_PARTIAL))
     if shut and not partial and jobs_are_shut(monit) and os.path.isdir(os.path.join(monit, JOBS)):
         return "fenced"
-    return "fencing" if shut or partial or jobs_are_shut(monit) else "open"
+    half = partial or os.path.isdir(_partial_jobs(monit))
+    return "fencing" if shut or half or jobs_are_shut(monit) else "open"
 
 
 def others(store: str, monit: str) -> list[str]:
@@ -137,11 +143,7 @@ def unfence(store: str, monit: str, set_aside: bool = False, forget: Callable[[]
         move_entries(partial, store, sorted(os.listdir(partial)))
         os.rmdir(partial)
         sync(store)
-    if jobs_are_shut(monit):
-        jobs = os.path.join(monit, JOBS)
-        if os.path.isdir(jobs):
-            os.rmdir(jobs)
-        rename_new(fenced_jobs(monit), jobs)
+    _open_jobs(monit)
     return True
 
 
@@ -193,18 +195,39 @@ def _refuse_both(store: str) -> None:
 
 
 def _shut_jobs(monit: str) -> None:
-    jobs, fenced = os.path.join(monit, JOBS), fenced_jobs(monit)
-    if not os.path.isdir(fenced):
+    jobs, fenced, partial = os.path.join(monit, JOBS), fenced_jobs(monit), _partial_jobs(monit)
+    if os.path.isdir(fenced):
         if not os.path.isdir(jobs):
-            raise FenceRefused(f"there is no directory {jobs} with monit's job files")
-        rename_new(jobs, fenced)
-    # An interrupted run may have left it with another mode, or not at all.
-    like = os.stat(fenced)
+            # A way back was interrupted between its last two steps.
+            _make_like(jobs, fenced)
+        return
     if not os.path.isdir(jobs):
-        os.mkdir(jobs, 0o700)
-    os.chown(jobs, like.st_uid, like.st_gid)
-    os.chmod(jobs, stat.S_IMODE(like.st_mode))
-    sync(monit)
+        raise FenceRefused(f"there is no directory {jobs} with monit's job files")
+    _make_like(partial, jobs)
+    move_entries(jobs, partial, sorted(os.listdir(jobs)))
+    rename_new(partial, fenced)
+
+
+def _open_jobs(monit: str) -> None:
+    jobs, fenced, partial = os.path.join(monit, JOBS), fenced_jobs(monit), _partial_jobs(monit)
+    if os.path.isdir(partial):
+        move_entries(partial, jobs, sorted(os.listdir(partial)))
+        os.rmdir(partial)
+        sync(monit)
+    if os.path.isdir(fenced):
+        if os.path.isdir(jobs):
+            os.rmdir(jobs)
+        rename_new(fenced, jobs)
+
+
+def _make_like(directory: str, other: str) -> None:
+    """A directory with the owner and mode of another one; an interrupted run may have left it with its own."""
+    like = os.stat(other)
+    if not os.path.isdir(directory):
+        os.mkdir(directory, 0o700)
+    os.chown(directory, like.st_uid, like.st_gid)
+    os.chmod(directory, stat.S_IMODE(like.st_mode))
+    sync(os.path.dirname(directory))
 
 
 def _set_jobs_aside(monit: str) -> None:

@@ -217,7 +217,7 @@ def test_killed_anywhere_nothing_of_the_colleague_s_is_lost(tmp_path, monkeypatc
 
 
 def test_what_would_replace_something_is_refused(vm):
-    vm.killed(vm.fence, 6)
+    vm.killed(vm.fence, 8)
     assert store_fence.phase(vm.store, vm.monit) == "fencing"
     (moved, *_rest) = vm.data("bosh_ha_fenced.partial")
     (vm.top / "store" / moved).mkdir()
