@@ -49,7 +49,7 @@ def rollback_plan(
         lines.append("stop Meta, and give it its own store back; what it has of Micro's stays beside it")
     if "micro" not in seen["answers"]:
         lines.append("open Micro's store, and start its processes")
-    if made or leads and not vms:
+    if made or (leads and not vms):
         lines.append("let Micro make Primary's VM anew, on its own disk")
     elif leads:
         lines.append("bring Primary's agent back to Micro's bus, if Meta has it")

@@ -7,8 +7,8 @@
 A fence is two halves, and the directories tell how far each is:
 
 * monit's job files: those of ``job`` go into ``job.bosh_ha_fenced.partial``; when all are there it is renamed
-  ``job.bosh_ha_fenced``. Neither monit nor a reboot starts anything then. ``job`` itself is not renamed: in a container it
-  is the image's, and overlayfs refuses that;
+  ``job.bosh_ha_fenced``. Neither monit nor a reboot starts anything then. ``job`` itself is not renamed: in a
+  container it is the image's, and overlayfs refuses that;
 * the store: its own entries go into ``bosh_ha_fenced.partial``; when all are there it is renamed ``bosh_ha_fenced``.
 
 It is shut in this order and opened in the other, so monit has no job while the store is not whole. What somebody else

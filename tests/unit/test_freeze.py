@@ -75,8 +75,8 @@ if verb == "tasks" and any("--recent" in word for word in words):
 if verb == "tasks" and director.get("refuses"):
     answer("", [], ["Finding current tasks: Director responded with non-successful status code '401'"], 1)
 if verb == "tasks" and "busy_with" in director:
-    answer("tasks", [{"id": "5", "state": "processing", "user": "u", "deployment": director["busy_with"], "description": "",
-        "result": "", "started_at": "-", "finished_at": "-"}])
+    answer("tasks", [{"id": "5", "state": "processing", "user": "u", "deployment": director["busy_with"],
+        "description": "", "result": "", "started_at": "-", "finished_at": "-"}])
 answer(verb, [])
 """
 #: Whose number is asked for, as the host says.
@@ -128,7 +128,8 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 DOCUMENTATION = "{}"
 def main():
-    names = "source dest key known_hosts excludes timeout retries streams bandwidth_limit nice ionice vanished_ok checksum follow progress_file"
+    names = "source dest key known_hosts excludes timeout retries streams bandwidth_limit nice ionice vanished_ok"
+    names += " checksum follow progress_file"
     module = AnsibleModule(argument_spec={name: dict(type="raw") for name in names.split()}, supports_check_mode=True)
     site, dest = json.load(open(os.environ["SITE"])), Path(module.params["dest"])
     micro = dest.parents[2] / "micro" / "store"
