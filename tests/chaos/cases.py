@@ -113,7 +113,6 @@ KILLED: list[Case | Chain] = [
         start="deployed",
         wanted="meta_active",
         tags=FREEZE,
-        sample=True,
     ),
     Chain(
         "killed-in-the-handover",
@@ -174,7 +173,6 @@ KILLED: list[Case | Chain] = [
         wanted="meta_active",
         moment=later(SWAP, 0.7),
         tags=FREEZE,
-        sample=True,
     ),
     Case(
         "killed-in-deploy",
@@ -231,7 +229,6 @@ NETWORKS: list[Case | Chain] = [
         moment=later(WARM, 3),
         tags=FREEZE,
         vars={**SLOWLY, "sync_store_timeout": 10},
-        sample=True,
     ),
     Case(
         "copy-cut",
@@ -412,7 +409,6 @@ DISKS: list[Case | Chain] = [
         moment=Moment(COPY, 1),
         first=Stops("no room left"),
         tags=FREEZE,
-        sample=True,
     ),
     Case(
         "file-changed",
@@ -481,7 +477,6 @@ IAAS_FAILS: list[Case | Chain] = [
         moment=TERMINATE,
         first=Stops("injected|task|VM", may_end=times > 0),
         tags=PAIR,
-        sample=(method, times) == ("attach_disk", 1),
     )
     for method in ("create_vm", "delete_vm", "attach_disk")
     for often, times in (("once", 1), ("twice", 2), ("always", -1))
@@ -543,7 +538,6 @@ TASKS_FAIL: list[Case | Chain] = [
         first=Stops("is busy.*lock on"),
         tags=FREEZE,
         vars=SOON,
-        sample=True,
     ),
 ]
 
@@ -561,7 +555,6 @@ OTHERS: list[Case | Chain] = [
         tags=FREEZE,
         then=NOBODY,
         vars={"sync_store_bandwidth_limit": "800"},
-        sample=True,
     ),
 ]
 
@@ -582,7 +575,7 @@ ROLLBACKS: list[Case | Chain] = [
             moment=moment,
             then=ROLLBACK,
             tags=FREEZE,
-            sample=short == "started",
+            sample=short == "swap",
         )
         for when, short, moment in (
             ("as the freeze has just begun", "stopped", FENCE),

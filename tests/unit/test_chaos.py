@@ -211,8 +211,8 @@ def test_a_case_begins_at_a_snapshot_with_tasks_that_there_are(case: Case | Chai
         assert re.search(rf"- name: \"?{re.escape(name)}\"?$", text, re.MULTILINE), name
 
 
-def test_some_cases_are_a_sample() -> None:
-    assert 3 <= sum(case.sample for case in CASES) <= 10
+def test_two_cases_are_a_sample_as_they_take_minutes() -> None:
+    assert [case.name for case in CASES if case.sample] == ["micro-reboots-started", "back-from-swap"]
 
 
 def test_the_documentation_is_made_of_the_cases() -> None:
