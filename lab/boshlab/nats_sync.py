@@ -17,19 +17,30 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography import x509
 
-SUBJECT = "C=USA, O=Cloud Foundry, CN={}"
+#: Of an agent, whose certificate is the director's own work (nats_client_cert_generator.rb).
+AGENT = "C=USA, O=Cloud Foundry, CN={}"
 
 
-def users(agents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """NATS users with their permissions, as nats_auth_config.rb has them."""
+def subject(certificate: Path) -> str:
+    """The user that NATS takes the holder of a certificate for: its subject, whoever issued it.
+
+    The real job has it of `openssl x509 -subject`, in its pre-start.
+    """
+    name = x509.load_pem_x509_certificate(certificate.read_bytes()).subject
+    return ", ".join(part.rfc4514_string() for part in name.rdns)
+
+
+def users(agents: list[dict[str, Any]], director: str, monitor: str) -> list[dict[str, Any]]:
+    """NATS users with their permissions, as nats_auth_config.rb has them; director and monitor by their subjects."""
     found = [
         {
-            "user": SUBJECT.format("default.director.bosh-internal"),
+            "user": director,
             "permissions": {"publish": ["agent.*", "hm.director.alert"], "subscribe": ["director.>"]},
         },
         {
-            "user": SUBJECT.format("default.hm.bosh-internal"),
+            "user": monitor,
             "permissions": {
                 "publish": [],
                 "subscribe": ["hm.agent.heartbeat.*", "hm.agent.alert.*", "hm.agent.shutdown.*", "hm.director.alert"],
@@ -40,7 +51,7 @@ def users(agents: list[dict[str, Any]]) -> list[dict[str, Any]]:
         agent_id = vm["agent_id"]
         names = [agent_id] if vm.get("permanent_nats_credentials") else [f"{agent_id}.bootstrap", agent_id]
         found += [
-            {"user": SUBJECT.format(f"{name}.agent.bosh-internal"), "permissions": _agent(agent_id)} for name in names
+            {"user": AGENT.format(f"{name}.agent.bosh-internal"), "permissions": _agent(agent_id)} for name in names
         ]
     return found
 
@@ -50,9 +61,9 @@ def _agent(agent_id: str) -> dict[str, list[str]]:
     return {"publish": [*own, f"director.*.{agent_id}.*"], "subscribe": [f"agent.{agent_id}"]}
 
 
-def write(path: Path, agents: list[dict[str, Any]]) -> bool:
+def write(path: Path, users: list[dict[str, Any]]) -> bool:
     """Write the list whole or not at all; True when it changed."""
-    text = f"authorization: {json.dumps({'users': users(agents)}, indent=1)}\n"
+    text = f"authorization: {json.dumps({'users': users}, indent=1)}\n"
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     temporary = path.with_suffix(".new")
@@ -79,10 +90,10 @@ def reload(pid_file: Path) -> None:
     subprocess.run(["/usr/sbin/nats-server", "--signal", f"reload={pid}"], check=True, timeout=30)
 
 
-def sync(config: dict[str, Any], owed: bool) -> bool:
+def sync(config: dict[str, Any], subjects: tuple[str, str], owed: bool) -> bool:
     """One round; whether NATS still has to be told of a list, as a reload that failed is made up for."""
     try:
-        if write(Path(config["auth_file"]), agents(config)):
+        if write(Path(config["auth_file"]), users(agents(config), *subjects)):
             owed = True
             print("wrote a new list of agents", flush=True)
         if owed:
@@ -96,12 +107,13 @@ def sync(config: dict[str, Any], owed: bool) -> bool:
 def main() -> None:
     initial = "--initial" in sys.argv
     config = json.loads(Path(sys.argv[-1]).read_text(encoding="utf-8"))
+    subjects = subject(Path(config["director_certificate"])), subject(Path(config["hm_certificate"]))
     if initial:
-        write(Path(config["auth_file"]), [])
+        write(Path(config["auth_file"]), users([], *subjects))
         return
     owed = False
     while True:
-        owed = sync(config, owed)
+        owed = sync(config, subjects, owed)
         time.sleep(config["interval"])
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from boshlab import nats_sync
+from boshlab import certs, nats_sync
+from boshlab.bosh_cli import generate
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,11 +20,14 @@ AGENTS = st.lists(
     max_size=6,
 )
 
+SUBJECTS = ("C=US, O=Cloud Foundry, CN=director", "C=US, O=Cloud Foundry, CN=hm")
+
 
 @given(AGENTS)
 def test_an_agent_hears_and_speaks_of_itself_only(agents: list[dict[str, Any]]) -> None:
     ids = [agent["agent_id"] for agent in agents]
-    director, monitor, *others = nats_sync.users(agents)
+    director, monitor, *others = nats_sync.users(agents, *SUBJECTS)
+    assert (director["user"], monitor["user"]) == SUBJECTS
     assert director["permissions"] == {"publish": ["agent.*", "hm.director.alert"], "subscribe": ["director.>"]}
     assert monitor["permissions"]["publish"] == []
     for user in others:
@@ -39,6 +43,22 @@ def test_an_agent_hears_and_speaks_of_itself_only(agents: list[dict[str, Any]]) 
     )
 
 
+def test_director_and_monitor_are_let_in_by_what_their_certificates_say(tmp_path: Path) -> None:
+    """The lab's own certificates say USA as a director's for its agents; the CLI's say US."""
+    ca = certs.authority("nats")
+    issued = {
+        "USA": certs.issue(ca, "default.director.bosh-internal").certificate,
+        "US": generate.certificate(
+            {"ca": "nats", "common_name": "default.director.bosh-internal"}, lambda _name: ca.as_variable()
+        )["certificate"],
+    }
+    for country, certificate in issued.items():
+        (tmp_path / "client.pem").write_text(certificate)
+        # The order is the certificate's, which NATS compares.
+        wanted = f"C={country}, O=Cloud Foundry, CN=default.director.bosh-internal"
+        assert nats_sync.subject(tmp_path / "client.pem") == wanted
+
+
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     calls: list[Path] = []
@@ -52,22 +72,22 @@ def _config(tmp_path: Path) -> dict[str, Any]:
 
 def test_nats_is_told_of_a_new_list_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[Path]) -> None:
     monkeypatch.setattr(nats_sync, "agents", lambda _config: [{"agent_id": "a"}])
-    assert not nats_sync.sync(_config(tmp_path), False)
-    assert not nats_sync.sync(_config(tmp_path), False)
+    assert not nats_sync.sync(_config(tmp_path), SUBJECTS, False)
+    assert not nats_sync.sync(_config(tmp_path), SUBJECTS, False)
     assert len(told) == 1
 
 
 def test_a_list_stays_while_the_director_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[Path]
 ) -> None:
-    nats_sync.write(tmp_path / "auth.json", [{"agent_id": "a"}])
+    nats_sync.write(tmp_path / "auth.json", nats_sync.users([{"agent_id": "a"}], *SUBJECTS))
     before = (tmp_path / "auth.json").read_text()
 
     def refuse(_config: dict[str, Any]) -> list[dict[str, Any]]:
         raise httpx.ConnectError("refused")
 
     monkeypatch.setattr(nats_sync, "agents", refuse)
-    assert not nats_sync.sync(_config(tmp_path), False)
+    assert not nats_sync.sync(_config(tmp_path), SUBJECTS, False)
     assert (tmp_path / "auth.json").read_text() == before
     assert not told
 
@@ -82,7 +102,7 @@ def test_a_reload_that_failed_is_made_up_for(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(nats_sync, "agents", lambda _config: [{"agent_id": "a"}])
     monkeypatch.setattr(nats_sync, "reload", fail_once)
-    owed = nats_sync.sync(_config(tmp_path), False)
+    owed = nats_sync.sync(_config(tmp_path), SUBJECTS, False)
     assert owed
-    assert not nats_sync.sync(_config(tmp_path), owed)
+    assert not nats_sync.sync(_config(tmp_path), SUBJECTS, owed)
     assert len(calls) == 2

@@ -80,7 +80,9 @@ def test_precedence_of_the_bus(update: dict[str, Any], env: dict[str, Any], want
 def test_an_agent_is_let_in_by_both_of_its_subjects_until_it_has_its_own() -> None:
     names = [
         user["user"]
-        for user in nats_sync.users([{"agent_id": "a"}, {"agent_id": "b", "permanent_nats_credentials": True}])
+        for user in nats_sync.users(
+            [{"agent_id": "a"}, {"agent_id": "b", "permanent_nats_credentials": True}], "CN=director", "CN=hm"
+        )
     ]
     assert [name.rpartition("CN=")[2] for name in names[2:]] == [
         "a.bootstrap.agent.bosh-internal",
@@ -93,7 +95,7 @@ def test_the_list_is_written_only_when_it_changed(tmp_path: Path) -> None:
     path = tmp_path / "auth.json"
     assert nats_sync.write(path, [])
     assert not nats_sync.write(path, [])
-    assert nats_sync.write(path, [{"agent_id": "a"}])
+    assert nats_sync.write(path, [{"user": "CN=a"}])
 
 
 @pytest.mark.parametrize(
