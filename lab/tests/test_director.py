@@ -65,7 +65,7 @@ class Director:
     def __init__(self, directory: Path) -> None:
         self.world = World()
         self.engine = sa.create_engine(f"sqlite:///{directory}/db", connect_args={"timeout": 10})
-        migrate(self.engine)
+        migrate(self.engine, {})
         self.client = TestClient(application(self.engine, CONFIG), follow_redirects=False)
         self.client.auth = ("admin", "geheim-ä")
         with Session(self.engine) as session, session.begin():

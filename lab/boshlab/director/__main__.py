@@ -12,7 +12,7 @@ import uvicorn
 
 from boshlab.director import jobs, tasks
 from boshlab.director.api import application
-from boshlab.director.clients import load_config
+from boshlab.director.clients import fingerprints, load_config
 from boshlab.director.db import Lock, Task, engine, migrate, now
 
 #: How many tasks are kept, and seconds between two looks.
@@ -37,7 +37,7 @@ def main() -> None:
     config = load_config()
     bind = engine(config["db"])
     if verb == "migrate":
-        migrate(bind)
+        migrate(bind, fingerprints(config))
         tasks.recover(bind)
     elif verb == "api":
         uvicorn.run(application(bind, config), host="127.0.0.1", port=25556, log_level="warning", proxy_headers=True)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import ssl
 import subprocess
@@ -177,6 +178,17 @@ class Blobstore:
         agent = self._where["agent"]
         options = {"endpoint": self.endpoint, "user": agent["user"], "password": agent["password"]}
         return {"provider": "dav", "options": options | {"tls": {"cert": {"ca": self._where["ca"]}}}}
+
+
+def fingerprints(config: dict[str, Any]) -> dict[str, str]:
+    """What the director's blobstore and NATS CAs are, by the columns of `vms` (bosh-director config.rb).
+
+    The address of the blobstore is in it, but neither what its agents log in with nor the address of NATS.
+    """
+    blobstore = {key: value for key, value in config["blobstore"].items() if key != "agent"}
+    cas = [(CONFIG / name).read_text(encoding="utf-8") for name in ("agent_ca.pem", "agent_ca.key", "nats_ca.pem")]
+    parts = {"blobstore_config_sha1": json.dumps(blobstore, sort_keys=True), "nats_config_sha1": "".join(cas)}
+    return {key: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for key, text in parts.items()}
 
 
 def agent_certificate(agent_id: str) -> dict[str, str]:

@@ -148,6 +148,9 @@ class Vm(Base):
     active: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
     permanent_nats_credentials: Mapped[bool] = mapped_column(default=True)
+    # Which blobstore and which NATS CAs its agent was last told of (clients.fingerprints).
+    blobstore_config_sha1: Mapped[str | None]
+    nats_config_sha1: Mapped[str | None]
     instance_id: Mapped[int] = mapped_column(sa.ForeignKey("instances.id"))
     instance: Mapped[Instance] = relationship(back_populates="vms")
 
@@ -204,9 +207,19 @@ def engine(db: dict[str, Any]) -> sa.Engine:
     return sa.create_engine(url, pool_pre_ping=True, pool_size=4)
 
 
-def migrate(bind: sa.Engine) -> None:
-    """Make what is not there, and give the director its UUID once."""
+def migrate(bind: sa.Engine, fingerprints: dict[str, str]) -> None:
+    """Make what is not there, and give the director its UUID once.
+
+    Agents of a database that knows no fingerprints yet count as told by this director, as in BOSH's own migration
+    (20210902232124_add_blobstore_and_nats_shas_to_vms.rb).
+    """
     Base.metadata.create_all(bind)
+    there = {column["name"] for column in sa.inspect(bind).get_columns(Vm.__tablename__)}
+    with bind.begin() as connection:
+        for name, value in fingerprints.items():
+            if name not in there:
+                connection.execute(sa.text(f"ALTER TABLE {Vm.__tablename__} ADD COLUMN {name} TEXT"))
+                connection.execute(sa.update(Vm).values({name: value}))
     with Session(bind) as session, session.begin():
         if session.get(DirectorAttribute, "uuid") is None:
             session.add(DirectorAttribute(name="uuid", value=str(uuid.uuid4())))

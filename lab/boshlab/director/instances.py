@@ -10,13 +10,17 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
-from boshlab.director.clients import AgentError, AgentTimeout, agent_certificate
+from boshlab.agent import HEARTBEAT
+from boshlab.director.clients import AgentError, AgentTimeout, agent_certificate, fingerprints
 from boshlab.director.db import Instance, OrphanDisk, PersistentDisk, Stemcell, Vm
 from boshlab.director.tasks import Context, Failure
 
 #: Seconds that a new VM's agent has to answer.
 NEW_AGENT_TIMEOUT = 120
+#: Seconds after which an agent with another bus or blobstore has begun to start again: it looks with each heartbeat.
+RESTART_PAUSE = 2 * HEARTBEAT
 
 
 def create_vm(context: Context, instance: Instance) -> Vm:
@@ -40,7 +44,7 @@ def create_vm(context: Context, instance: Instance) -> Vm:
     )
     for old in instance.vms:
         old.active = False
-    vm = Vm(cid=cid, agent_id=agent_id, active=True, instance_id=instance.id)
+    vm = Vm(cid=cid, agent_id=agent_id, active=True, instance_id=instance.id, **fingerprints(context.config))
     instance.vms.append(vm)
     context.session.commit()
     context.record("create", "vm", cid, instance.deployment.name)
@@ -83,6 +87,7 @@ def start_jobs(
     ask = context.agents.ask
     progress(50, "installing packages")
     ask(agent, "prepare", instance.spec_json["apply"])
+    update_settings(context, instance)
     progress(60, "configuring jobs")
     ask(agent, "apply", instance.spec_json["apply"])
     progress(70, "executing pre-start")
@@ -92,6 +97,43 @@ def start_jobs(
     wait_until_running(context, instance, watch_seconds)
     progress(100, "executing post-start")
     ask(agent, "run_script", "post-start", {})
+
+
+def changed_settings(context: Context, instance: Instance) -> set[str]:
+    """Which of `blobstores` and `mbus` the agent has not from this director: a copied database tells of another one."""
+    if instance.vm is None:
+        return set()
+    now = fingerprints(context.config)
+    names = {"blobstore_config_sha1": "blobstores", "nats_config_sha1": "mbus"}
+    return {names[column] for column, value in now.items() if getattr(instance.vm, column) != value}
+
+
+def update_settings(context: Context, instance: Instance) -> None:
+    """Tell the agent of what changed, as BOSH after `prepare` and before `apply` (deployment_plan/instance.rb)."""
+    agent, changed = _agent_of(instance), changed_settings(context, instance)
+    settings: dict[str, Any] = {"trusted_certs": "", "disk_associations": []}
+    if "blobstores" in changed:
+        settings["blobstores"] = [context.blobstore.for_agents()]
+    if "mbus" in changed:
+        # A certificate without URLs, by which the agent forgets those that it had.
+        settings["mbus"] = {"cert": agent_certificate(agent)}
+    if not changed:
+        context.agents.ask(agent, "update_settings", settings)
+        return
+    try:
+        context.agents.ask(agent, "update_settings", settings, timeout=10)
+        told = True
+    except (AgentTimeout, AgentError) as error:
+        # One that was quicker to start again than the director to ask knows nothing of the task any more.
+        context.debug(str(error))
+        told = False
+    time.sleep(RESTART_PAUSE)
+    context.agents.wait_until_ready(agent, NEW_AGENT_TIMEOUT)
+    if not told:
+        context.agents.ask(agent, "update_settings", settings)
+    for column, value in fingerprints(context.config).items():
+        setattr(instance.vm, column, value)
+    context.session.commit()
 
 
 def stop_jobs(context: Context, instance: Instance, progress: Callable[[int, str], None]) -> None:

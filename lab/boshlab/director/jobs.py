@@ -225,7 +225,7 @@ def _update_instances(context: Context, deployment: Deployment, wanted: list[pla
             with context.step("Creating missing vms", str(instance)):
                 instances.create_vm(context, instance)
             replaced = True
-        elif recreate or item.needs_update(instance):
+        elif recreate or item.needs_update(instance) or instances.changed_settings(context, instance):
             _require_agent(context, instance)
             replaced = recreate or item.needs_vm(instance)
         else:
