@@ -24,6 +24,7 @@ _PASSWORDS = [
     "blobstore_director_password",
     "mbus_bootstrap_password",
 ]
+_SERVER, _CLIENT = "server_auth", "client_auth"
 
 
 def write() -> None:
@@ -51,21 +52,50 @@ def write() -> None:
         _write(boshes / f"cloud-config-{name}.yml", cloud_config(paths.ADDRESSES[static]))
 
 
+def definitions(address: str) -> list[dict[str, Any]]:
+    """A manifest's `variables`, as bosh-deployment has them: what the CLI makes where the vars store lacks it."""
+    names = [address, "127.0.0.1"]
+    return [
+        *({"name": name, "type": "password"} for name in _PASSWORDS),
+        _ca("default_ca", "ca"),
+        _leaf("director_ssl", "default_ca", address, _SERVER, names),
+        _leaf("mbus_bootstrap_ssl", "default_ca", address, _SERVER, names),
+        _ca("nats_ca", "default.nats-ca.bosh-internal"),
+        _leaf("nats_server_tls", "nats_ca", "default.nats.bosh-internal", _SERVER, names),
+        _leaf("nats_clients_director_tls", "nats_ca", "default.director.bosh-internal", _CLIENT),
+        _leaf("nats_clients_health_monitor_tls", "nats_ca", "default.hm.bosh-internal", _CLIENT),
+        _ca("blobstore_ca", "default.blobstore-ca.bosh-internal"),
+        _leaf("blobstore_server_tls", "blobstore_ca", address, _SERVER, names),
+    ]
+
+
+def _ca(name: str, common_name: str) -> dict[str, Any]:
+    return {"name": name, "type": "certificate", "options": {"is_ca": True, "common_name": common_name}}
+
+
+def _leaf(name: str, ca: str, common_name: str, use: str, names: list[str] | None = None) -> dict[str, Any]:
+    options: dict[str, Any] = {"ca": ca, "common_name": common_name, "extended_key_usage": [use]}
+    if names:
+        options["alternative_names"] = names
+    return {"name": name, "type": "certificate", "options": options}
+
+
 def variables(address: str) -> dict[str, Any]:
-    """A director's secrets, under the names of bosh-deployment."""
-    found: dict[str, Any] = {name: secrets.token_hex(16) for name in _PASSWORDS}
-    names = (address, "127.0.0.1")
-    director_ca, nats_ca, blobstore_ca = (
-        certs.authority(name) for name in ("ca", "default.nats-ca.bosh-internal", "blobstore-ca")
-    )
-    found["director_ssl"] = certs.issue(director_ca, address, names).as_variable()
-    found["mbus_bootstrap_ssl"] = certs.issue(director_ca, address, names).as_variable()
-    found["nats_ca"] = nats_ca.as_variable()
-    found["nats_server_tls"] = certs.issue(nats_ca, "default.nats.bosh-internal", names).as_variable()
-    found["nats_clients_director_tls"] = certs.issue(nats_ca, "default.director.bosh-internal").as_variable()
-    found["nats_clients_health_monitor_tls"] = certs.issue(nats_ca, "default.hm.bosh-internal").as_variable()
-    found["blobstore_ca"] = blobstore_ca.as_variable()
-    found["blobstore_server_tls"] = certs.issue(blobstore_ca, address, names).as_variable()
+    """A director's secrets: all that its manifest defines, so that the CLI finds nothing missing."""
+    found: dict[str, Any] = {}
+    issued: dict[str, certs.Issued] = {}
+    for definition in definitions(address):
+        name, options = definition["name"], definition.get("options")
+        if not options:
+            found[name] = secrets.token_hex(16)
+            continue
+        common_name = options["common_name"]
+        issued[name] = (
+            certs.authority(common_name)
+            if options.get("is_ca")
+            else certs.issue(issued[options["ca"]], common_name, tuple(options.get("alternative_names", ())))
+        )
+        found[name] = issued[name].as_variable()
     return found
 
 
@@ -178,6 +208,7 @@ def deployment_manifest(name: str, public_key: str) -> dict[str, Any]:
                 "jobs": _jobs(name, public_key),
             }
         ],
+        "variables": definitions(paths.ADDRESSES[name]),
     }
 
 
@@ -245,6 +276,7 @@ def create_env_manifest(name: str, public_key: str) -> dict[str, Any]:
                 }
             },
         },
+        "variables": definitions(address),
     }
 
 
