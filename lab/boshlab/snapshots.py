@@ -218,8 +218,8 @@ def _unsettled(run: Run, vm: dict[str, Any]) -> str:
     """What is not yet as it was; nothing where all is."""
     states = look(run, vm["cid"])
     for name, state in vm["monit"].items():
-        # What was on its way somewhere need not be on its way again. A stopped one whose job file somebody took away while
-        # monit ran is not known to monit any more.
+        # What was on its way somewhere need not be on its way again. A stopped one whose job file somebody took away
+        # while monit ran is not known to monit any more.
         gone = state == "not monitored" and name not in states
         if state in ("ok", "not monitored") and states.get(name) != state and not gone:
             return f"monit says '{states.get(name, 'nothing')}' of {name}, not '{state}'"
