@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaos.lab import Lab
+from chaos.lab import ADDRESSES, Lab
 
 RATE = 5
 #: Two that answer with one UUID within so many seconds are two at a time; a handover takes far longer.
@@ -134,4 +134,7 @@ def _learn(place: Path) -> tuple[str, int] | None:
     """Its own processes (checkpointer and the like) are in the same directory; they count as it does."""
     address = LOCAL.search((place / "net" / "fib_trie").read_text())
     control = (place / "cwd" / "global" / "pg_control").read_bytes()
-    return (address.group(1), struct.unpack("<Q", control[:8])[0]) if address else None
+    # This machine has an address in that network, too, and may run a PostgreSQL of its own.
+    if not address or address.group(1) not in ADDRESSES.values():
+        return None
+    return address.group(1), struct.unpack("<Q", control[:8])[0]

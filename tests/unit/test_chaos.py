@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,17 @@ def test_one_database_at_two_addresses_is_told() -> None:
     assert monitor.two_writers([("10.10.0.3", 7), ("10.10.0.3", 7), ("10.10.0.5", 8)]) == []
     [told] = monitor.two_writers([("10.10.0.3", 7), ("10.10.0.5", 7)])
     assert "10.10.0.3 and 10.10.0.5" in told
+
+
+@pytest.mark.parametrize(("address", "wanted"), [("10.10.0.5", ("10.10.0.5", 7)), ("10.10.0.1", None), ("", None)])
+def test_a_database_is_known_by_its_own_number_in_the_labs_vms(
+    tmp_path: Path, address: str, wanted: tuple[str, int] | None
+) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "fib_trie").write_text(f"  |-- {address}\n     /32 host LOCAL\n")
+    (tmp_path / "cwd" / "global").mkdir(parents=True)
+    (tmp_path / "cwd" / "global" / "pg_control").write_bytes(struct.pack("<Q", 7) + b"more")
+    assert monitor._learn(tmp_path) == wanted
 
 
 def test_the_probes_lines_may_be_cut_off(tmp_path: Path) -> None:
