@@ -121,5 +121,6 @@ def written(name: str) -> dict[str, Any]:
 
 def store_bytes(name: str, path: str = STORE) -> int:
     """Bytes of all files."""
-    said = in_vm(name, f"find {path} -type f -printf '%s\\n' | awk '{{ n += $1 }} END {{ printf \"%d\", n }}'")
-    return int(said)
+    # Of a store that is in use files vanish meanwhile.
+    sizes = f"{{ find {path} -type f -printf '%s\\n' 2>/dev/null || true; }}"
+    return int(in_vm(name, f"{sizes} | awk '{{ n += $1 }} END {{ printf \"%.0f\", n }}'"))
