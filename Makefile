@@ -86,8 +86,8 @@ CHAOS ?=
 chaos: $(CACHE)/apt venv lab-up ## faults in a migration, on the lab: CHAOS="--only REGEX --kill-every 10", "--list", ...
 	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests python -m chaos $(CHAOS)
 
-chaos-sample: $(CACHE)/apt venv lab-up # some of it, for `make test`
-	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests timeout 1200 python -m chaos --sample
+chaos-sample: $(CACHE)/apt venv lab-up # some of it, for `make test`: from the directors that Molecule deployed, where it did
+	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests timeout 1200 python -m chaos --sample --deployed before_adoption
 
 chaos-docs: venv ## docs/what-can-go-wrong.md anew, from the cases
 	PYTHONPATH=$(CURDIR)/tests python -m chaos --docs
