@@ -40,7 +40,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--kill-every", type=int, default=1, metavar="N", help="at every Nth boundary between tasks")
     parser.add_argument("--kill-at", default="", metavar="NAME", help="only at tasks with this name")
     parser.add_argument("--reuse", action="store_true", help="take snapshots of the lab that an earlier call left")
-    parser.add_argument("--deployed", default="", metavar="SNAPSHOT", help="of three directors, instead of deploying them")
+    parser.add_argument(
+        "--deployed", default="", metavar="SNAPSHOT", help="of three directors, instead of deploying them"
+    )
     guards = [one.guard for one in BREAKS]
     parser.add_argument("--break", dest="guard", choices=[*guards, "all"], help="without a guard: its case must fail")
     parser.add_argument("--minutes", type=float, default=0, help="begin no case after so many")
