@@ -82,7 +82,9 @@ def _keep(raw: dict[str, Any], stage: str, found: dict[str, Any]) -> None:
 
 def _machine() -> dict[str, Any]:
     """What else the machine had to do when a stage ended, and which code it was."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=lab.ROOT, capture_output=True, text=True)
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=lab.ROOT, capture_output=True, text=True, check=False
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "at": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),

@@ -45,7 +45,9 @@ def say(words: str) -> None:
 
 def lab(*words: str, timeout: float = 900) -> str:
     """What `lab` prints; raises BenchError where it fails."""
-    done = subprocess.run(["lab", *words], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        ["lab", *words], capture_output=True, text=True, check=False, timeout=timeout, stdin=subprocess.DEVNULL
+    )
     if done.returncode != 0:
         raise BenchError(f"`lab {' '.join(words)}` failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -55,7 +57,7 @@ def in_vm(name: str, script: str, timeout: float = 900) -> str:
     """What a script of root's prints in a VM."""
     command = ["lab", "ssh", name, "sudo", "bash", "-s"]
     words = f"set -euo pipefail\n{script}\n"
-    done = subprocess.run(command, input=words, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(command, input=words, capture_output=True, text=True, check=False, timeout=timeout)
     if done.returncode != 0:
         raise BenchError(f"a script on {name} ended with {done.returncode}: {done.stderr.strip()[-500:]}\n{script}")
     return done.stdout
