@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.bosh.ha.plugins.filter import director, inputs, manifests
+from ansible_collections.bosh.ha.plugins.filter import director
 from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NEXT, PHASES
 
 SECRET = "not-for-eyes"
@@ -228,7 +229,11 @@ def test_a_phase_that_there_is_not_is_named(phase):
 
 def test_every_filter_has_its_documentation():
     here = Path(director.__file__).parent
-    exported = {name for module in (director, inputs, manifests) for name in module.FilterModule().filters()}
+    package = director.__name__.rpartition(".")[0]
+    modules = [
+        importlib.import_module(f"{package}.{path.stem}") for path in here.glob("*.py") if path.stem != "__init__"
+    ]
+    exported = {name for module in modules for name in module.FilterModule().filters()}
     assert {path.stem for path in here.glob("*.yml")} == exported
     for name in exported:
         assert yaml.safe_load((here / f"{name}.yml").read_text(encoding="utf-8"))["DOCUMENTATION"]["name"] == name
