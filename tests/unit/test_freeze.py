@@ -345,6 +345,21 @@ def test_a_host_that_does_not_fit_is_refused_though_its_director_is_stopped(run,
     assert "Micro's store has postgres-15, Meta's has postgres-13" in told
 
 
+def test_the_stop_goes_on_where_micro_is_fenced_and_another_came_up_again(run, frozen, tmp_path):
+    """A host that restarted after the fence, be it before the swap or in it."""
+    for name, ours in (("micro", "bosh_ha_fenced"), ("meta", "bosh_ha_kept.partial")):
+        store = tmp_path / "hosts" / name / "store"
+        (store / ours).mkdir()
+        (store / "postgres-15").rename(store / ours / "postgres-15")
+        frozen["monit"]["primary"] = [RUNNING]
+        rc, told = stop(run, frozen)
+        assert rc == 0, told
+        assert "stop primary" in frozen["log"]
+    (tmp_path / "hosts/meta/store/bosh_ha_kept.partial/postgres-15").rename(tmp_path / "hosts/meta/store/postgres-13")
+    rc, told = stop(run, frozen)
+    assert rc == 2 and "Micro's store has postgres-15, Meta's has postgres-13" in told
+
+
 def test_an_older_meta_is_refused(run, site):
     site["directors"]["10.10.0.5"]["version"] = "282.9.9 (0)"
     rc, told = stop(run, site)
