@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
-import time
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
