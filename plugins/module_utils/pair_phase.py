@@ -133,7 +133,9 @@ def _led_by_meta(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
 def _lost(seen: dict[str, Any]) -> tuple[str, str]:
     """Primary's agent is not running at Meta: to be adopted still, or ill, which is not for a recreation to mend."""
     agent = seen["primary_agent"]
-    if not seen["adopted"] and agent in ("", "unresponsive agent"):
+    # Its agent was moved to Meta's bus, and its processes were not started again after the freeze.
+    halted = agent in ("failing", "stopped") and _at(seen, "primary") == "stopped"
+    if not seen["adopted"] and (agent in ("", "unresponsive agent") or halted):
         return "meta_active", ""
     if not agent:
         return "unclear", (

@@ -137,6 +137,10 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
         (GONE | {"primary_running": False, "primary_agent": ""}, "unclear"),
         (ACTIVE | {"primary_agent": ""}, "meta_active"),
         (ACTIVE | {"primary_agent": "starting"}, "unclear"),
+        # Moved to Meta's bus, and not started again: step 7 ends what it began.
+        (ACTIVE | {"primary_agent": "failing"}, "meta_active"),
+        (ACTIVE | {"primary_agent": "failing", "stopped": ["micro"]}, "unclear"),
+        (ACTIVE | {"primary_agent": "failing", "adopted": True}, "unclear"),
         # Half up, or not to be asked: Meta has its data.
         (ACTIVE | {"stopped": ["primary"]}, "unclear"),
         (MUTUAL | {"stopped": []}, "unclear"),
