@@ -32,15 +32,15 @@ def own_tasks(tasks: list[dict[str, Any]], last: int, primary: str) -> dict[str,
 
 
 def rollback_plan(
-    seen: dict[str, Any], own: dict[str, list[str]], primary_vm: str = "", vms: list[str] | None = None
+    seen: dict[str, Any], own: dict[str, list[str]], micro_vms: list[str] | None = None, vms: list[str] | None = None
 ) -> list[str]:
     """What a rollback does from here, a line each, in its order.
 
-    `seen` is what the phase was judged from, `own` what `own_tasks` told, `primary_vm` the CID of the VM that Micro had
-    for Primary, `vms` those that Meta has for it.
+    `seen` is what the phase was judged from, `own` what `own_tasks` told, `micro_vms` the CIDs of the VMs that
+    Micro had, `vms` those that Meta has for Primary.
     """
     leads = "meta" in seen["answers"] and seen["names"]["primary"] in seen["known"]["meta"]
-    made = [cid for cid in vms or [] if cid != primary_vm]
+    made = [cid for cid in vms or [] if cid not in (micro_vms or [])]
     lines = []
     if leads:
         lines.append("switch resurrection off at Meta and Primary")

@@ -28,6 +28,7 @@ RESULTS = {
     "find_proofs_found",
     "find_proofs_since",
     "plan_rollback_lines",
+    "plan_rollback_micro_vms",
     "plan_rollback_primary_vm",
     "start_meta_answered_at",
     "stop_boshes_began_at",

@@ -86,10 +86,10 @@ def test_only_what_is_metas_own_and_changes_something_is_lost() -> None:
                 "start Primary's processes",
             ],
         ),
-        # Meta made another one.
+        # Meta made another one; a manifest may have more groups than the director's.
         (
             {"answers": ["meta", "primary"], "stopped": ["micro"]},
-            ["vm-2"],
+            ["vm-2", "vm-other"],
             [
                 "switch resurrection off at Meta and Primary",
                 "terminate vm-2, which Meta made for Primary; its persistent disk stays",
@@ -101,12 +101,12 @@ def test_only_what_is_metas_own_and_changes_something_is_lost() -> None:
     ],
 )
 def test_the_plan_says_what_is_done_from_there(seen, vms, steps) -> None:
-    assert rollback_plan(SEEN | seen, NONE, "vm-1", vms) == [*steps, AGAIN]
+    assert rollback_plan(SEEN | seen, NONE, ["vm-1", "vm-other"], vms) == [*steps, AGAIN]
 
 
 def test_the_plan_names_what_is_lost() -> None:
     own = {"undone": ["task 51 apply resolutions bosh-primary (done)"], "lost": ["task 60 create deployment cf (done)"]}
-    lines = rollback_plan(SEEN, own, "vm-1", ["vm-1"])
+    lines = rollback_plan(SEEN, own, ["vm-1"], ["vm-1"])
     assert lines[-3:-1] == [
         "undone is task 51 apply resolutions bosh-primary (done)",
         "LOST IS task 60 create deployment cf (done)",
