@@ -81,7 +81,10 @@ def main():
     module = AnsibleModule(argument_spec={name: dict(type="raw") for name in names.split()}, supports_check_mode=True)
     if module.params["state"] and not module.check_mode:
         note("monit", module.params["state"])
-    module.exit_json(changed=bool(module.params["state"]), processes={}, open_ports=[], holders=[])
+    if os.environ["HOST"] in json.load(open(os.environ["SITE"])).get("ill", []):
+        module.fail_json(msg="monit names no process")
+    seen = dict(processes={}, open_ports=[], holders=[], all_stopped=True)
+    module.exit_json(changed=bool(module.params["state"]), **seen)
 main()
 """
 )
@@ -117,9 +120,10 @@ BUS = (
 def main():
     names = "urls blobstore_hosts timeout verify"
     module = AnsibleModule(argument_spec={name: dict(type="raw") for name in names.split()}, supports_check_mode=True)
-    if not module.check_mode:
+    agent = json.load(open(os.environ["SITE"]))["agent"]
+    if module.params["urls"] and not module.check_mode:
         note("bus", str(module.params["urls"]))
-    module.exit_json(changed=True)
+    module.exit_json(changed=bool(module.params["urls"]), **agent)
 main()
 """
 )
@@ -144,6 +148,7 @@ def site(tmp_path: Path) -> dict[str, Any]:
     return {
         "away": [],
         "orphans": [],
+        "agent": {"urls": [f"nats://{META}:4222"], "blobstore": "", "connected": True},
         "directors": {
             PRIMARY: {"deploys": ["bosh-meta"], "instances": [row("vm-9")]},
             META: {
@@ -502,6 +507,23 @@ def test_one_that_is_there_is_started_and_moved_back(run, unseated, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("agent", "moved"),
+    [
+        ({"urls": [f"nats://{MICRO}:4222"]}, False),
+        ({"urls": [f"nats://nats:hidden@{MICRO}:4222"]}, False),
+        ({"urls": [f"nats://{MICRO}:4222"], "connected": False}, True),
+        ({"urls": [f"nats://{MICRO}:4222"], "blobstore": f"https://{META}:25250"}, True),
+        ({"urls": [f"nats://{META}0:4222"]}, False),
+    ],
+)
+def test_an_agent_that_meta_never_had_is_left_as_it_is(run, unseated, tmp_path, agent, moved):
+    unseated["agent"] |= agent
+    rc, told = run(unseated, "return_primary")
+    assert rc == 0, told
+    assert bool([line for line in deeds(tmp_path) if " bus " in line]) == moved
+
+
 def test_one_that_is_lost_is_made_anew_by_micro(run, unseated, tmp_path):
     unseated["away"] = ["primary"]
     rc, told = run(unseated, "return_primary", "main", "--check")
@@ -524,6 +546,19 @@ def test_a_primary_that_has_no_meta_keeps_its_resurrection(run, unseated, tmp_pa
     unseated["directors"][PRIMARY]["deploys"] = []
     rc, told = run(unseated, "return_primary")
     assert rc == 0 and not [line for line in deeds(tmp_path) if "resurrection" in line], told
+
+
+# find_phase
+
+
+def test_a_host_whose_monit_knows_nothing_yet_is_not_stopped_and_no_failure(run, site):
+    """As a VM that Meta is making while the rollback begins."""
+    site |= {"ill": ["primary"], "directors": {}}
+    nobody = [{"item": name, "logged_in": False} for name in ADDRESSES]
+    given = {"_find_phase_directors": {"results": nobody}, "_find_phase_state": {"vm_cid": "vm-0", "exists": True}}
+    rc, told = run(site, "find_phase", "hosts", "-e", json.dumps(given | {"_find_phase_meta_leads": True}))
+    assert rc == 0 and "primary counts as not stopped: monit names no process" in told, told
+    assert "micro counts as" not in told
 
 
 # The order
