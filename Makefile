@@ -76,7 +76,7 @@ sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 1200 tests/run-sanity
 
 molecule: $(CACHE)/apt venv lab-up ## the whole migration and a scenario for each role, on the lab
-	timeout 2400 tests/run-molecule
+	timeout 3000 tests/run-molecule
 
 test: $(CACHE)/apt lint units lab-units sanity molecule chaos-sample ## everything that CI runs
 
