@@ -84,11 +84,11 @@ def results(events: Iterable[dict[str, Any]], action: str) -> list[dict[str, Any
 
 
 def named(tasks: Iterable[Span], name: str) -> Span:
-    """The last task of that name; raises NoTask."""
+    """The first task of that name; raises NoTask. A later one finds it done, as Meta is started once more to compare."""
     found = [task for task in tasks if task.name == name]
     if not found:
         raise NoTask(f"the run has no task '{name}': did it do this step at all, or has the task another name now?")
-    return found[-1]
+    return found[0]
 
 
 def floor(tasks: list[Span], began: float, ended: float) -> float:
