@@ -84,7 +84,7 @@ def results(events: Iterable[dict[str, Any]], action: str) -> list[dict[str, Any
 
 
 def named(tasks: Iterable[Span], name: str) -> Span:
-    """The first task of that name; raises NoTask. A later one finds it done, as Meta is started once more to compare."""
+    """The first task of that name; raises NoTask. A later one finds it done: Meta is started once more to compare."""
     found = [task for task in tasks if task.name == name]
     if not found:
         raise NoTask(f"the run has no task '{name}': did it do this step at all, or has the task another name now?")
