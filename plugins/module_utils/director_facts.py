@@ -15,6 +15,8 @@ from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import epoch, 
 SUBSETS = ("deployments", "releases", "stemcells", "configs", "vms", "locks", "tasks")
 #: States of a task that has not ended.
 RUNNING = ("queued", "processing", "cancelling")
+#: Descriptions of what `bosh vms` and `bosh ssh` make of themselves: they hold no lock, have no stages, change nothing.
+IDLE = ("retrieve vm-stats", "fetch logs", "ssh: setup", "ssh: cleanup")
 _NOT_LOGGED_IN = "(not logged in)"
 
 

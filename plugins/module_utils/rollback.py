@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import IDLE
+
 #: What changes nothing that a director would have to know. Source: bosh-director jobs, by their descriptions.
-_IDLE = ("retrieve vm-stats", "fetch logs", "ssh: setup", "ssh: cleanup", "scan cloud", "scheduled ")
+_IDLE = (*IDLE, "scan cloud", "scheduled ")
 #: What taking Primary over consists of; the rollback undoes it.
 _HANDOVER = ("create deployment", "apply resolutions", "scan and fix")
 

@@ -17,6 +17,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import DIRECTOR_ARGS
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import IDLE
 
 Result = dict[str, Any]
 #: task_info with the given options, or None when nothing could be learned.
@@ -27,8 +28,6 @@ PAUSE = 2.0
 PAUSE_FACTOR = 3.0
 #: Seconds that a command may take where its own `timeout` does not say.
 LONGEST = 24 * 3600
-#: What `bosh vms` and `bosh ssh` make of themselves: they hold no lock and have no stages.
-_IDLE_TASKS = ("retrieve vm-stats", "fetch logs", "ssh: setup", "ssh: cleanup")
 #: What async_status adds to the module's own result.
 _ASYNC_KEYS = ("ansible_job_id", "started", "finished", "results_file")
 _STEP = re.compile(r"^\s*(\S.*?)\.\.\.")
@@ -234,7 +233,7 @@ class FollowedDirectorAction(FollowedAction):
         self._follower.tell_the_rest([task["id"] for task in tasks])
 
     def _is_ours(self, task: Result) -> bool:
-        if task["description"] in _IDLE_TASKS:
+        if task["description"] in IDLE:
             return False
         deployment = self._task.args.get("deployment")
         if deployment:
