@@ -15,6 +15,7 @@ The way back is the same with the roles exchanged, by way of ``bosh_ha_returned`
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import stat
@@ -72,6 +73,16 @@ def sync(directory: str) -> None:
         os.close(handle)
 
 
+def sync_files(directory: str) -> None:
+    """Wait until a directory's whole file system is on the disk: what is renamed before may be empty after a crash."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle):
+            raise OSError(ctypes.get_errno(), f"syncfs: {os.strerror(ctypes.get_errno())}", directory)
+    finally:
+        os.close(handle)
+
+
 def phase(store: str) -> str:
     """none, staged, swapping or swapped: read from the directories alone."""
     staging, kept, partial = (os.path.isdir(os.path.join(store, name)) for name in (STAGING, KEPT, KEPT_PARTIAL))
@@ -119,6 +130,7 @@ def swap_in(store: str) -> bool:
     if not os.path.isdir(kept):
         if not os.path.isdir(partial) and not os.listdir(staging):
             raise SwapRefused(f"the staged copy in {staging} is empty")
+        sync_files(store)
         os.makedirs(partial, mode=0o700, exist_ok=True)
         move_entries(store, partial, own_entries(store))
         rename_new(partial, kept)

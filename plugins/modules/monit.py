@@ -19,7 +19,7 @@ description:
     So a stop is proved by closed ports and by processes, not by monit's word alone.
   - Where M(bosh.ha.store_fence) has taken monit's job files away, monit has no processes. Then ports and holders of the store
     alone tell that all is stopped, and nothing is started.
-extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared]
+extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared, bosh.ha.monit]
 attributes:
   check_mode:
     description: Says whether something would change, without changing it.
@@ -43,19 +43,10 @@ options:
     description: After a stop no process may hold a file below this directory open.
     type: path
     default: /var/vcap/store
-  monit_dir:
-    description: The agent's directory of monit. The host is fenced if C(job.bosh_ha_fenced) is in it.
-    type: path
-    default: /var/vcap/monit
   timeout:
     description: Seconds to wait.
     type: int
     default: 300
-  path:
-    description: The monit command.
-    type: path
-    default: /var/vcap/bosh/bin/monit
-    aliases: [executable]
 """
 
 EXAMPLES = r"""
@@ -110,49 +101,25 @@ holders:
 """
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bosh.ha.plugins.module_utils import monit_status, store_fence
-from ansible_collections.bosh.ha.plugins.module_utils.host_evidence import holders_of, listening
+from ansible_collections.bosh.ha.plugins.module_utils import host_processes, monit_status, store_fence
 
-#: Seconds between two looks: monit itself looks every 10.
-PAUSE = 1.0
+#: Seconds between two looks: monit itself looks every 10, but a process that it stops is gone at once.
+PAUSE = 0.5
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    fenced = store_fence.jobs_are_shut(module.params["monit_dir"])
-    services = ask_monit(module, fenced)
-    processes = {service.name: service.state for service in monit_status.processes(services)}
-    missing = sorted(set(module.params["processes"]) - set(processes))
-    if missing and not fenced:
-        module.fail_json(msg=f"monit does not know {', '.join(missing)}: it has {', '.join(sorted(processes))}")
-    wanted = set(module.params["ports"])
-    open_ports = sorted(wanted & listening())
-    holders = holders_of(module.params["store"])
-    quiet = monit_status.all_stopped(services) or (fenced and not processes)
-    return {
-        "services": [asdict(service) for service in services],
-        "processes": processes,
-        "all_stopped": quiet and not open_ports and not holders,
-        "all_running": monit_status.all_running(services) and set(open_ports) == wanted and not fenced,
-        "open_ports": open_ports,
-        "holders": holders,
-        "fenced": fenced,
-    }
-
-
-def ask_monit(module: AnsibleModule, fenced: bool) -> list[monit_status.Service]:
-    """Monit's services, at least one process among them unless its jobs are fenced."""
+    asked = {name: module.params[name] for name in ("path", "monit_dir", "ports", "store")}
     try:
-        services = monit_status.ask(module.run_command, module.params["path"])
+        seen = host_processes.look(module.run_command, **asked)
     except monit_status.NoAnswer as error:
         module.fail_json(msg=str(error))
-    if not monit_status.processes(services) and not fenced:
-        names = ", ".join(service.name for service in services)
-        module.fail_json(msg=f"monit names no process, so nothing can be said of them: it has {names}")
-    return services
+    missing = sorted(set(module.params["processes"]) - set(seen["processes"]))
+    if missing and not seen["fenced"]:
+        module.fail_json(msg=f"monit does not know {', '.join(missing)}: it has {', '.join(sorted(seen['processes']))}")
+    return seen
 
 
 def main() -> None:
@@ -162,9 +129,8 @@ def main() -> None:
             "processes": {"type": "list", "elements": "str", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},
             "store": {"type": "path", "default": "/var/vcap/store"},
-            "monit_dir": {"type": "path", "default": "/var/vcap/monit"},
             "timeout": {"type": "int", "default": 300},
-            "path": {"type": "path", "default": "/var/vcap/bosh/bin/monit", "aliases": ["executable"]},
+            **host_processes.OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -187,8 +153,7 @@ def main() -> None:
     while not seen[done]:
         if time.monotonic() > until:
             module.fail_json(
-                msg=f"after {module.params['timeout']} s `monit {verb} all` is not done: {seen['processes']}, "
-                f"open ports {seen['open_ports']}, still holding the store {seen['holders']}",
+                msg=f"after {module.params['timeout']} s `monit {verb} all` is not done: {host_processes.told(seen)}",
                 changed=True,
                 **seen,
             )

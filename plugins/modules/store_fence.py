@@ -20,7 +20,7 @@ description:
   - It is rehearsed first, so where it must refuse nothing is moved. Nothing is ever replaced.
   - When it is opened, the store is whole before monit has a job again. Then monit takes its processes for new ones and B(starts them
     by itself), those too that were stopped before, as monit 5.2.5 and 5.33 both do. RV(monit_starts) says so.
-extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared]
+extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompared, bosh.ha.monit]
 attributes:
   check_mode:
     description: Asks monit, and does the deed to stand-ins of the entries, so result, phase and refusal are those of the deed.
@@ -49,19 +49,10 @@ options:
         and where somebody starts one it has no data.
     type: bool
     default: true
-  monit_dir:
-    description: The agent's directory of monit, which has C(job).
-    type: path
-    default: /var/vcap/monit
   timeout:
     description: Seconds to wait for monit, each time that it reads its job files again.
     type: int
     default: 120
-  path:
-    description: The monit command.
-    type: path
-    default: /var/vcap/bosh/bin/monit
-    aliases: [executable]
 """
 
 EXAMPLES = r"""
@@ -111,7 +102,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bosh.ha.plugins.module_utils import monit_status, store_fence
+from ansible_collections.bosh.ha.plugins.module_utils import host_processes, monit_status, store_fence
 from ansible_collections.bosh.ha.plugins.module_utils.host_evidence import holders_of
 from ansible_collections.bosh.ha.plugins.module_utils.monit_status import NoAnswer, Service
 
@@ -191,9 +182,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["fenced", "open"]},
             "set_aside": {"type": "bool", "default": False},
             "reload": {"type": "bool", "default": True},
-            "monit_dir": {"type": "path", "default": "/var/vcap/monit"},
             "timeout": {"type": "int", "default": 120},
-            "path": {"type": "path", "default": "/var/vcap/bosh/bin/monit", "aliases": ["executable"]},
+            **host_processes.OPTIONS,
         },
         supports_check_mode=True,
     )

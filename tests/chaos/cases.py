@@ -635,11 +635,9 @@ BREAKS = (
         "PostgreSQL ran on the same data|both answered",
         (
             ("roles/sync_store/tasks/copy.yml", "- name: Fence Micro\n", "- name: Fence Micro\n  when: false\n"),
-            (
-                "roles/start_meta/tasks/start.yml",
-                "Make sure that Micro cannot work beside it\n  when: not ansible_check_mode and",
-                "Make sure that Micro cannot work beside it\n  when: false and not ansible_check_mode and",
-            ),
+            # Then all is read from where it is.
+            ("roles/sync_store/vars/main.yml", "{{ _sync_store_open }}bosh_ha_fenced/", "{{ _sync_store_open }}"),
+            ("roles/sync_store/tasks/sums.yml", "{{ sync_store_store }}/bosh_ha_fenced", "{{ sync_store_store }}"),
         ),
     ),
     Break(

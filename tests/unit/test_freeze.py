@@ -157,17 +157,36 @@ def main():
     module.exit_json(changed=False, digest=hashlib.sha256(told.encode()).hexdigest())
 main()
 """
-POSTGRES = """
-import json, os
+#: Moves as the module does; what it looks at before that is as the site says.
+SWAP = """
+import json, os, tempfile
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bosh.ha.plugins.module_utils import staged_store
 DOCUMENTATION = "{}"
+DEEDS = {"swapped": staged_store.swap_in, "restored": staged_store.put_back}
 def main():
-    module = AnsibleModule(argument_spec=dict(store={}), supports_check_mode=True)
-    state = json.load(open(os.environ["SITE"]))["postgres"]
-    module.exit_json(changed=False, databases=[{"state": state, "clean": state == "shut down"}])
+    module = AnsibleModule(argument_spec=dict(store={}, state={}, ports=dict(type="list"), find_written={}),
+                           supports_check_mode=True)
+    store, state = module.params["store"], module.params["state"]
+    site, changed, more = json.load(open(os.environ["SITE"])), False, {}
+    if state:
+        states = site["monit"][os.environ["HOST"]]
+        seen = states.pop(0) if len(states) > 1 else states[0]
+        json.dump(site, open(os.environ["SITE"], "w"))
+        if seen["open_ports"]:
+            module.fail_json(msg="this host is not stopped")
+        if state == "swapped" and site["postgres"] != "shut down":
+            module.fail_json(msg="PostgreSQL was not shut down before it was copied")
+        if module.check_mode:
+            changed, _phase = staged_store.rehearse(DEEDS[state], store, tempfile.mkdtemp(dir=module.tmpdir))
+        else:
+            changed = DEEDS[state](store)
+    if module.params["find_written"]:
+        more["written"] = staged_store.written_here(store)
+    module.exit_json(changed=changed, phase=staged_store.phase(store), **more)
 main()
 """
-MODULES = {"monit": MONIT, "store_fence": FENCE, "store_copy": COPY, "store_sums": SUMS, "postgres_info": POSTGRES}
+MODULES = {"monit": MONIT, "store_fence": FENCE, "store_copy": COPY, "store_sums": SUMS, "store_swap": SWAP}
 
 
 @pytest.fixture
@@ -454,7 +473,7 @@ def test_a_meta_that_runs_is_noticed_before_the_swap(run, frozen, tmp_path):
     frozen["monit"]["meta"] = [RUNNING]
     rc, told = run(frozen, "sync_store")
     assert rc == 2
-    assert "meta is not stopped" in told
+    assert "this host is not stopped" in told
     assert (control(tmp_path, "meta"), frozen["log"]) == ("meta", ["copy"])
 
 
@@ -462,7 +481,7 @@ def test_micro_is_out_of_reach_before_the_copy_is_in_place(run, frozen, tmp_path
     frozen["postgres"] = "in production"
     rc, told = run(frozen, "sync_store")
     assert rc == 2
-    assert "PostgreSQL was not shut down on Micro before the copy, it is in production" in told
+    assert "PostgreSQL was not shut down before it was copied" in told
     assert (control(tmp_path, "micro", "bosh_ha_fenced"), control(tmp_path, "meta")) == ("micro", "meta")
 
 
@@ -498,7 +517,7 @@ def test_one_that_started_during_the_comparison_is_noticed_before_anything_is_mo
     synced["monit"]["meta"] = [STOPPED, RUNNING]
     rc, told = run(synced, "sync_store")
     assert rc == 2
-    assert "meta is not stopped" in told
+    assert "this host is not stopped" in told
     assert (control(tmp_path, "meta"), synced["log"]) == ("micro", [])
 
 

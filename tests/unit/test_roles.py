@@ -32,6 +32,7 @@ RESULTS = {
     "plan_rollback_primary_vm",
     "start_meta_answered_at",
     "stop_boshes_began_at",
+    "sync_store_done",
 }
 #: Variables of the collection; a name such as bosh_ha_staging or bosh_ha_sync is a directory's or a key's.
 SHARED = re.compile(r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir|freeze|handover)\b")

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from .role_runner import ADDRESSES, ROOT, Roles, Run, write_program
-from .test_freeze import HOST
+from .test_freeze import HOST, STOPPED, SWAP
 
 MICRO, PRIMARY, META = ADDRESSES.values()
 #: Notes each command with its director; a VM that was deleted is in no list.
@@ -127,7 +127,7 @@ def main():
 main()
 """
 )
-MODULES = {"monit": MONIT, "store_fence": FENCE, "agent_bus": BUS}
+MODULES = {"monit": MONIT, "store_fence": FENCE, "store_swap": SWAP, "agent_bus": BUS}
 
 
 def row(cid: str, group: str = "bosh", disk: str = "disk-1", state: str = "running") -> dict[str, str]:
@@ -147,6 +147,8 @@ def site(tmp_path: Path) -> dict[str, Any]:
         (tmp_path / "hosts" / name / "store" / below / "whose").write_text(whose, encoding="utf-8")
     return {
         "away": [],
+        "monit": {"meta": [STOPPED]},
+        "postgres": "shut down",
         "orphans": [],
         "agent": {"urls": [f"nats://{META}:4222"], "blobstore": "", "connected": True},
         "directors": {

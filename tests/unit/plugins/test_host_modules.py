@@ -159,7 +159,19 @@ def test_ports_from_the_kernel_s_own_table():
 # store_swap
 
 
-def test_the_swap_s_phases(run_module, tmp_path):
+def pg_control(name):
+    """What PostgreSQL wrote itself."""
+    recorded = Path(__file__).parent.parent / "fixtures" / "pg_control" / f"{name}.hex"
+    return bytes.fromhex(recorded.read_text(encoding="ascii")).ljust(8192, b"\0")
+
+
+@pytest.fixture
+def stopped():
+    """A monit whose processes are all stopped."""
+    return Monit(STOPPED)
+
+
+def test_the_swap_s_phases(run_module, tmp_path, stopped):
     for name in ("postgres-15", f"{STAGING}/postgres-15"):
         (tmp_path / name).mkdir(parents=True)
     args = {"store": str(tmp_path)}
@@ -170,7 +182,7 @@ def test_the_swap_s_phases(run_module, tmp_path):
     }
     result, _replay = run_module("store_swap", args | {"state": "swapped"}, check=True)
     assert (result["changed"], result["phase"], (tmp_path / KEPT).exists()) == (True, "swapped", False)
-    result, _replay = run_module("store_swap", args | {"state": "swapped"})
+    result, _replay = run_module("store_swap", args | {"state": "swapped"}, runner=stopped)
     assert (result["changed"], result["phase"]) == (True, "swapped")
     result, _replay = run_module("store_swap", args | {"state": "swapped"})
     assert (result["changed"], result["phase"]) == (False, "swapped")
@@ -182,13 +194,48 @@ def test_the_swap_s_phases(run_module, tmp_path):
         run_module("store_swap", {"store": str(tmp_path / "nowhere")})
 
 
-def test_what_was_written_is_looked_for_only_when_asked(run_module, tmp_path):
+def test_nothing_is_moved_while_the_host_works(run_module, tmp_path):
+    for name in ("postgres-15", f"{STAGING}/postgres-15"):
+        (tmp_path / name).mkdir(parents=True)
+    args, before = {"store": str(tmp_path)}, listing(tmp_path)
+    with pytest.raises(Failed, match=r"is not stopped, so nothing is moved: processes .*postgres': 'running"):
+        run_module("store_swap", args | {"state": "swapped"}, runner=Monit(RUNNING))
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with pytest.raises(Failed, match=rf"open ports \[{port}\]"):
+            run_module("store_swap", args | {"state": "swapped", "ports": [port]}, runner=Monit(STOPPED))
+    assert listing(tmp_path) == before
+    run_module("store_swap", args | {"state": "swapped"}, runner=Monit(STOPPED))
+    with pytest.raises(Failed, match="is not stopped"):
+        run_module("store_swap", args | {"state": "restored"}, runner=Monit(RUNNING))
+    # Where nothing is to be moved nobody is asked.
+    assert run_module("store_swap", args | {"state": "swapped"}, runner=Monit(RUNNING))[0]["changed"] is False
+    assert run_module("store_swap", args | {"state": "committed"}, runner=Monit(RUNNING))[0]["changed"] is True
+
+
+def test_a_database_that_was_not_shut_down_is_not_put_in_place(run_module, tmp_path, stopped):
+    data = tmp_path / STAGING / "postgres-15"
+    (data / "global").mkdir(parents=True)
+    (data / "PG_VERSION").write_text("15\n", encoding="ascii")
+    args = {"store": str(tmp_path), "state": "swapped"}
+    for check in (True, False):
+        (data / "global" / "pg_control").write_bytes(pg_control("15-in-production"))
+        with pytest.raises(Failed, match=r"not shut down before it was copied \(.*postgres-15 is in production\)"):
+            run_module("store_swap", args, runner=stopped, check=check)
+    (data / "global" / "pg_control").write_bytes(pg_control("15-shut-down"))
+    assert run_module("store_swap", args, runner=stopped)[0]["phase"] == "swapped"
+
+
+def test_what_was_written_is_looked_for_only_when_asked(run_module, tmp_path, stopped):
     for name in ("postgres-15", f"{STAGING}/postgres-15"):
         (tmp_path / name).mkdir(parents=True)
     os.utime(tmp_path / STAGING / "postgres-15", ns=(1, 1))
     args = {"store": str(tmp_path)}
     assert run_module("store_swap", args | {"find_written": True})[0]["written"] == ""
-    assert run_module("store_swap", args | {"find_written": True, "state": "swapped"})[0]["written"] == ""
+    swapped = run_module("store_swap", args | {"find_written": True, "state": "swapped"}, runner=stopped)[0]
+    assert swapped["written"] == ""
     (tmp_path / "postgres-15" / "postmaster.opts").touch()
     assert run_module("store_swap", args | {"find_written": True})[0]["written"] == "postgres-15"
     assert "written" not in run_module("store_swap", args)[0]
@@ -196,7 +243,7 @@ def test_what_was_written_is_looked_for_only_when_asked(run_module, tmp_path):
 
 def outcome(run_module, args, check):
     try:
-        result = run_module("store_swap", args, check=check)[0]
+        result = run_module("store_swap", args, runner=Monit(STOPPED), check=check)[0]
     except Failed as failed:
         return "failed", failed.result["msg"]
     return result["changed"], result["phase"]
