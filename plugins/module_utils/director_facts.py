@@ -100,6 +100,16 @@ def running_tasks(cli: BoshCli) -> list[dict[str, Any]]:
     return [task(row) for row in cli.run("tasks", "-a").rows("tasks")]
 
 
+def busy_with(cli: BoshCli, deployment: str = "") -> list[str]:
+    """Tasks that have not ended and locks that are held, in words; with a deployment only those that concern it."""
+    tasks = [task for task in running_tasks(cli) if not deployment or task["deployment"] == deployment]
+    held = [lock for lock in locks(cli) if not deployment or lock["resource"] == deployment]
+    return [
+        *(f"task {task['id']} ({task['description']} by {task['user']})" for task in tasks),
+        *(f"lock on {lock['resource']} (task {lock['task_id']})" for lock in held),
+    ]
+
+
 def task(row: dict[str, str]) -> dict[str, Any]:
     """One row of `bosh tasks`, with times also in seconds since 1970 (None while it runs)."""
     return {

@@ -39,6 +39,7 @@ BACK = "The way back"
 
 FREEZE = "stop_boshes,sync_store,start_meta"
 PAIR = "recreate_primary"
+HANDOVER = f"{FREEZE},{PAIR}"
 REST = "prove_resurrection,destroy_micro,target_primary"
 
 # Moments. The copy is run three times: twice while all run, and once in the freeze.
@@ -52,6 +53,8 @@ SWAP = Moment("Put the copy in place")
 START = Moment("Start Meta's processes, and wait until every one is running")
 TERMINATE = Moment("Terminate the VM whose agent is still on the old bus")
 RECREATE = Moment("Recreate the VM with its disk")
+ADOPT = Moment("Point it at Meta's NATS and blobstore")
+LOSE = Moment("Terminate it")
 WATCH = Moment("Let Meta deploy Primary with the resurrector")
 
 
@@ -63,6 +66,8 @@ def later(moment: Moment, seconds: float) -> Moment:
 SLOWLY = {"sync_store_bandwidth_limit": "1500"}
 #: Nobody waits for long here; what counts is that the wait ends.
 SOON = {"stop_boshes_wait": 10, "sync_store_timeout": 10, "sync_store_retries": 1}
+#: Primary serves its users throughout, and is not made anew.
+SERVING = {"bosh_ha_freeze": "minimal", "bosh_ha_handover": "adopt"}
 AGAIN = "Start it again: it goes on where it was."
 GONE = r"Failed to connect|[Uu]nreachable|cannot be reached|unclear|did not|does not|timed out|No route|neither answers"
 #: A host that goes away in the middle is told in many ways, each of which is a sentence.
@@ -305,6 +310,7 @@ STEPS = (
     ("while Meta starts", "started", later(START, 2), FREEZE, "deployed", "meta_active"),
     ("while Meta recreates Primary", "recreated", later(RECREATE, 2), PAIR, "meta_active", "mutual"),
     ("while each is deployed by the other", "watched", later(WATCH, 8), PAIR, "meta_active", "mutual"),
+    ("while Primary's resurrection is proved", "proved", later(LOSE, 5), REST, "mutual", "micro_gone"),
 )
 
 REBOOTS: list[Case | Chain] = [
@@ -482,6 +488,114 @@ IAAS_FAILS: list[Case | Chain] = [
     for often, times in (("once", 1), ("twice", 2), ("always", -1))
 ]
 
+IAAS_FAILS += [
+    Case(
+        "first-vm-fails",
+        group=IAAS,
+        what="The IaaS fails at `create_vm` in step 1",
+        it="It stops with the CPI's own words. create-env's state file is kept.",
+        you="Mend what the IaaS says, and start it again.",
+        start="nothing",
+        fault=cpi("create_vm", 1),
+        wanted="only_micro",
+        moment=None,
+        first=Stops("injected"),
+        tags="bootstrap_micro",
+    ),
+    *[
+        Case(
+            f"deploy-vm-fails-{name}",
+            group=IAAS,
+            what=f"The IaaS fails at `create_vm` while {name.capitalize()} is deployed",
+            it="The deploy's task fails, and it stops with the task's own words.",
+            you="Mend what the IaaS says, and start it again.",
+            start="only_micro",
+            fault=cpi("create_vm", 1),
+            wanted="deployed",
+            moment=Moment(f"Deploy bosh-{name}"),
+            first=Stops("injected"),
+            tags="deploy_primary,deploy_meta",
+        )
+        for name in ("primary", "meta")
+    ],
+    Case(
+        "resurrection-fails-once",
+        group=IAAS,
+        what="The IaaS fails at `create_vm` while the one resurrects the other",
+        it=("Its health monitor tries again at its next scan, and that is waited for; a scan that failed is no proof."),
+        you="If it stops: look at `bosh tasks --recent`, and start it again.",
+        start="mutual",
+        fault=cpi("create_vm", 1),
+        wanted="micro_gone",
+        moment=LOSE,
+        first=Stops("scan and fix|resurrect", may_end=True),
+        tags=REST,
+    ),
+]
+
+SERVED: list[Case | Chain] = [
+    Case(
+        "killed-in-adoption",
+        group=CONTROL,
+        what="The control node dies while Primary's agent is moved to Meta's bus",
+        it="The agent is asked which bus it obeys; the next run goes on from there. Primary is not made anew.",
+        you=AGAIN,
+        start="deployed",
+        fault=kill_all(),
+        wanted="mutual",
+        moment=later(ADOPT, 1),
+        tags=HANDOVER,
+        vars=SERVING,
+        vars_then=SERVING,
+    ),
+    Case(
+        "back-from-adoption",
+        group=BACK,
+        what="You want Micro back, and Primary's agent is on Meta's bus already",
+        it="The agent is moved back to Micro's bus; Primary is not made anew.",
+        you="`ansible-playbook -i inventories/SITE playbooks/rollback.yml -e plan_rollback_lose_tasks=true`",
+        start="deployed",
+        fault=kill_all(),
+        wanted="deployed",
+        moment=Moment("Let Meta look for problems"),
+        then=ROLLBACK,
+        tags=HANDOVER,
+        vars=SERVING,
+        vars_then={"plan_rollback_lose_tasks": True},
+    ),
+    *[
+        Case(
+            f"{name}-reboots-adopted",
+            group=HOSTS,
+            what=f"{name.capitalize()}'s VM restarts while Primary's agent is moved to Meta's bus",
+            it="It is waited for, or Primary is recreated by Meta instead, which is said aloud.",
+            you="Wait until the host is there, and start it again.",
+            start="deployed",
+            fault=reboot(name),
+            wanted="mutual",
+            moment=ADOPT,
+            first=Stops(ANYHOW, may_end=True),
+            tags=HANDOVER,
+            vars=SERVING,
+            vars_then=SERVING,
+        )
+        for name in ("primary", "meta")
+    ],
+    Case(
+        "primary-works-in-the-freeze",
+        group=TASKS,
+        what="Primary goes on serving (bosh_ha_freeze is minimal), and works for its users when the freeze begins",
+        it="Only what it does with Meta's own deployment is waited for.",
+        you="Nothing.",
+        start="deployed",
+        fault=lock("primary", "cf", 60),
+        wanted="meta_active",
+        moment=Moment("Switch resurrection off"),
+        tags=FREEZE,
+        vars={**SERVING, **SOON},
+    ),
+]
+
 TASKS_FAIL: list[Case | Chain] = [
     Case(
         "task-cancelled",
@@ -619,6 +733,7 @@ CASES: list[Case | Chain] = [
     *IAAS_FAILS,
     *TASKS_FAIL,
     *OTHERS,
+    *SERVED,
     *ROLLBACKS,
 ]
 

@@ -30,6 +30,8 @@ SNAPSHOTS = {
     "meta_active": ("deployed", "stop_boshes,sync_store,start_meta"),
     "mutual": ("meta_active", "recreate_primary"),
 }
+#: Meta trusts whom Micro trusts, so that from there Primary can be handed over in both ways.
+SNAPSHOT_VARS: dict[str, dict[str, Any]] = {"deployed": {"bosh_ha_handover": "adopt"}}
 PREFIX = "chaos-"
 FILL = "24M"
 #: Runs of one chain; more than there are tasks in a playbook means that it does not come forward.
@@ -81,7 +83,7 @@ class Harness:
         else:
             self.reach(before)
             self._write(name not in ("only_micro", "deployed"))
-            ended = self._run(tags).play()
+            ended = self._run(tags, more=SNAPSHOT_VARS.get(name)).play()
             self._write(False)
             if ended.rc:
                 raise NotHeld(f"the snapshot {name} could not be made: {told(ended)}")

@@ -28,7 +28,7 @@ from chaos.page import page  # noqa: E402
 from chaos.table import good, table  # noqa: E402
 
 #: Task names with something of the inventory in them, as they are on the lab.
-TEMPLATED = {"Deploy bosh-primary": "Deploy {{ _deploy_director_it.deployment }}"}
+TEMPLATED = {f"Deploy bosh-{name}": "Deploy {{ _deploy_director_it.deployment }}" for name in ("primary", "meta")}
 
 
 def sources() -> str:

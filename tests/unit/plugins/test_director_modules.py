@@ -29,6 +29,42 @@ def manifest(tmp_path):
     return str(path)
 
 
+# idle_director
+
+
+def test_a_busy_director_is_waited_for_and_told_of(run_module, monkeypatch):
+    from ansible_collections.bosh.ha.plugins.modules import idle_director
+
+    pauses = []
+    monkeypatch.setattr(idle_director.time, "sleep", pauses.append)
+    monkeypatch.setattr(idle_director.time, "monotonic", lambda: 2.0 * len(pauses))
+    busy = {"tasks": "tasks_current_busy", "locks": "locks_held"}
+    asked = MICRO | {"wait": 4, "refusal": "micro is busy, so it is not stopped now"}
+    with pytest.raises(
+        Failed, match=r"^micro is busy, so it is not stopped now: task 36 \(.+ by .+\), lock on "
+    ) as failed:
+        run_module("idle_director", asked, busy)
+    assert len(pauses) == 2
+    assert [words.split()[0] for words in failed.value.result["busy_with"]] == ["task", "lock"]
+    # What it does with another deployment does not count.
+    result, replay = run_module("idle_director", asked | {"of": "bosh-meta"}, busy)
+    assert (result["busy_with"], verbs(replay)) == ([], ["tasks -a", "locks"])
+    with pytest.raises(Failed, match="lock on bosh-primary"):
+        run_module("idle_director", asked | {"of": "bosh-primary"}, busy)
+
+
+@pytest.mark.parametrize(("case", "pauses"), [("fail_unreachable", 2), ("fail_wrong_ca", 0)])
+def test_only_what_a_wait_may_mend_is_asked_again(run_module, monkeypatch, case, pauses):
+    from ansible_collections.bosh.ha.plugins.modules import idle_director
+
+    slept = []
+    monkeypatch.setattr(idle_director.time, "sleep", slept.append)
+    monkeypatch.setattr(idle_director.time, "monotonic", lambda: 2.0 * len(slept))
+    with pytest.raises(Failed):
+        run_module("idle_director", MICRO | {"wait": 4}, {"tasks": case})
+    assert len(slept) == pauses
+
+
 # director_info
 
 
