@@ -9,6 +9,7 @@ shorter may be missed. The secrets are what the vars stores in WORKSPACE hold; t
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -47,6 +48,8 @@ def main() -> int:
     shown: set[bytes] = set()
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT)
+    # Whoever ends this ends the command, too.
+    signal.signal(signal.SIGTERM, lambda *_signal: process.terminate())
     while process.poll() is None:
         known |= secrets_in(workspace)
         for line in command_lines() - seen:
