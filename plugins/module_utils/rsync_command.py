@@ -128,7 +128,7 @@ def command(
         # Without it times are compared in whole seconds, and a page that is written twice in one has the same size.
         words.append("--modify-window=-1")
     # %i is one short line for each change, attributes too: --stats alone does not count those.
-    words += ["--stats", "--no-human-readable", "--out-format=%i"]
+    words += ["--stats", "--no-human-readable", "--out-format=%i %n" if copy.dry_run else "--out-format=%i"]
     # A list that is complete before the first file has a total, and is made in half the time.
     words.append("--no-inc-recursive")
     if progress:

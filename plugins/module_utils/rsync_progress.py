@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What rsync prints while it runs (`--info=progress2`, `--out-format=%i`) and at its end (`--stats`)."""
+"""What rsync prints while it runs (`--info=progress2`, `--out-format=%i`, names too) and at its end (`--stats`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _PROGRESS = re.compile(
     r"(?:\s+\((?:xfr#\d+, )?(?:ir|to)-chk=(?P<left>\d+)/(?P<files>\d+)\))?\s*"
 )
 # rsync.1, --itemize-changes.
-_ITEM = re.compile(r"(\*deleting|[<>ch.][fdLDS][.+?a-zA-Z]{2,11})\s*")
+_ITEM = re.compile(r"(?P<change>\*deleting|[<>ch.][fdLDS][.+?a-zA-Z]{2,11})(?:\s+(?P<name>\S.*))?\s*")
+#: How many names are kept: who asks what differs reads no million of lines.
+_NAMED = 1000
 _STAT = re.compile(r"(?P<name>[A-Z][A-Za-z ]+): (?P<value>[\d,]+)")
 _UNITS = {"": 1, "k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 #: `--stats` by the names of our own.
@@ -73,6 +75,7 @@ class Told:
     progress: Progress = field(default_factory=Progress)
     items: int = 0
     files: int = 0
+    named: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
 
     def take(self, piece: str) -> bool:
@@ -82,7 +85,10 @@ class Told:
         item = _ITEM.fullmatch(piece)
         if item:
             self.items += 1
-            self.files += item[1][:2] == ">f"
+            self.files += item["change"][:2] == ">f"
+            # The directory itself is whose it is mounted at, and its time that of the last rename in it.
+            if item["name"] and item["name"] != "./" and len(self.named) < _NAMED:
+                self.named.append(f"{item['change']} {item['name']}")
             return False
         found = _STAT.match(piece)
         if found and found["name"] in _STATS:

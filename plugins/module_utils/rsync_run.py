@@ -49,6 +49,7 @@ class Result:
     moved: int = 0
     moved_lines: list[str] = field(default_factory=list)
     inplace: bool = True
+    different: list[str] = field(default_factory=list)
 
 
 def start(words: list[str], locks: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
@@ -261,6 +262,7 @@ class _Run:
         result.moved += said.moved
         result.moved_lines += said.moved_lines[: 20 - len(result.moved_lines)]
         result.inplace = inplace
+        result.different = told.named
 
 
 def _listen(stream: Any, said: Complaints) -> None:

@@ -184,6 +184,12 @@ inplace:
   returned: always
   type: bool
   sample: true
+different:
+  description: In check mode, the first 1000 entries that differ, as rsync itemizes them, with their paths.
+  returned: always
+  type: list
+  elements: str
+  sample: ['>fcst...... postgres-15/global/pg_control']
 attempts:
   description: How many times rsync went over the whole.
   returned: always

@@ -84,18 +84,6 @@ ID = """
 name = os.environ["HOME"] + "/vcap"
 print(open(name).read().strip() if os.path.exists(name) else 1000)
 """
-#: Compares two directories of the hosts.
-RSYNC = """import pathlib
-source, target = pathlib.Path(HOSTS, "micro", "store", sys.argv[-2].partition(":/")[2]), pathlib.Path(sys.argv[-1])
-site = json.load(open(SITE))
-def listed(top):
-    kept = lambda path: not path.parts[0].startswith("bosh_ha_")
-    names = [path.relative_to(top) for path in top.rglob("*") if path.is_file()]
-    return {str(name): (top / name).read_text() for name in names if kept(name)}
-mine, theirs = listed(source), listed(target)
-different = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
-print("\\n".join(">fcst...... " + name for name in different), end="")
-"""
 #: Renames as the module does, without a monit.
 FENCE = """
 import os
@@ -127,13 +115,20 @@ import json, os, shutil
 from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 DOCUMENTATION = "{}"
+def listed(top):
+    names = [path.relative_to(top) for path in top.rglob("*") if path.is_file()]
+    return {str(name): (top / name).read_text() for name in names if not name.parts[0].startswith("bosh_ha_")}
 def main():
     names = "source dest key known_hosts excludes timeout retries streams bandwidth_limit nice ionice vanished_ok"
     names += " checksum follow progress_file"
     module = AnsibleModule(argument_spec={name: dict(type="raw") for name in names.split()}, supports_check_mode=True)
     site, dest = json.load(open(os.environ["SITE"])), Path(module.params["dest"])
-    micro = dest.parents[2] / "micro" / "store"
+    micro = Path(module.params["dest"].partition("/meta/")[0]) / "micro" / "store"
     source = micro / module.params["source"].partition(":/")[2]
+    if module.check_mode:
+        mine, theirs = listed(source), listed(dest)
+        names = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
+        module.exit_json(changed=bool(names), different=[">fcst...... " + name for name in names])
     site["log"].append("copy" + (" by checksums" if module.params["checksum"] in (True, "True", "true") else ""))
     shutil.rmtree(dest, ignore_errors=True)
     shutil.copytree(source, dest, copy_function=shutil.copy2, ignore=shutil.ignore_patterns("bosh_ha_*"))
@@ -214,7 +209,6 @@ def run(tmp_path: Path, roles: Roles) -> Run:
     """Runs one file of a role's tasks on the site."""
     made, programs = tmp_path / "site.json", tmp_path / "bin"
     write_program(programs / "bosh", BOSH, SITE=str(made))
-    write_program(programs / "rsync", RSYNC, SITE=str(made), HOSTS=str(tmp_path / "hosts"))
     write_program(programs / "id", ID)
     write_program(programs / "sshd", 'print("permitrootlogin no")\n')
     for name in ADDRESSES:

@@ -170,6 +170,21 @@ def test_check_mode_copies_nothing(pair):
     assert not (pair.dest / "new").exists()
 
 
+def test_what_differs_is_told_by_name_in_check_mode_alone(pair):
+    pair.put("director/a blob", b"1234")
+    pair.put("director/gone", b"1")
+    assert pair.run()["different"] == []
+    seen = os.stat(pair.source / "director/a blob")
+    (pair.source / "director/a blob").write_bytes(b"4321")
+    (pair.source / "director/gone").unlink()
+    os.utime(pair.source / "director/a blob", ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    os.utime(pair.source, ns=(1, 1))
+    told = pair.run(check=True, checksum=True)["different"]
+    assert sorted(told) == ["*deleting director/gone", ".d..t...... director/", ">fc........ director/a blob"]
+    pair.run(checksum=True)
+    assert pair.run(check=True, checksum=True)["different"] == []
+
+
 def test_how_far_it_is_can_be_read(pair, tmp_path, monkeypatch):
     monkeypatch.setattr(rsync_run, "_TELL_EVERY", 0)
     pair.run(progress_file=str(tmp_path / "progress"))
