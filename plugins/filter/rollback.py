@@ -15,4 +15,8 @@ class FilterModule:
     """Filters of bosh.ha."""
 
     def filters(self) -> dict[str, Any]:
-        return {"own_tasks": rollback.own_tasks, "rollback_plan": rollback.rollback_plan}
+        return {
+            "own_configs": rollback.own_configs,
+            "own_tasks": rollback.own_tasks,
+            "rollback_plan": rollback.rollback_plan,
+        }

@@ -33,6 +33,20 @@ def own_tasks(tasks: list[dict[str, Any]], last: int, primary: str) -> dict[str,
     return found
 
 
+def own_configs(configs: list[dict[str, Any]], noted: list[dict[str, Any]]) -> list[str]:
+    """Configs that Meta has and Micro had not, in words; both are those of `director_info`.
+
+    The default cloud config is none of them: the procedure itself takes Micro's address out of it.
+    """
+    had = [(config["type"], config["name"], str(config["id"])) for config in noted]
+    own = [(config["type"], config["name"], str(config["id"])) for config in configs]
+    return [
+        f"config {kind} {name} (ID {number})"
+        for kind, name, number in own
+        if (kind, name, number) not in had and (kind, name) != ("cloud", "default")
+    ]
+
+
 def rollback_plan(
     seen: dict[str, Any], own: dict[str, list[str]], micro_vms: list[str] | None = None, vms: list[str] | None = None
 ) -> list[str]:

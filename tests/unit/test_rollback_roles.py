@@ -42,6 +42,8 @@ if "instances" in words:
         if "delete-vm " + row["vm_cid"] + "\\n" in calls.replace(" --json", ""):
             row |= {"vm_cid": "", "process_state": ""}
     answer("instances", rows)
+if " configs" in words:
+    answer("configs", director.get("configs", []))
 if " disks" in words:
     answer("disks", [{"disk_cid": cid} for cid in site["orphans"]])
 if "curl" in words:
@@ -258,6 +260,7 @@ GONE = {"plan_rollback_meta_is_gone": True}
 LOSE = {"plan_rollback_lose_tasks": True}
 NO_META = {"seen/answers": ["primary"], "seen/reachable": ["micro", "primary"]}
 BEFORE_META = NO_META | {"seen/known": {"micro": [], "primary": [], "meta": []}}
+GIVEN = {f"directors/{META}/configs": [{"id": "4*", "type": "runtime", "name": "dns"}]}
 LOST = {f"directors/{META}/tasks": [{"id": "45", "deployment": "cf", "description": "create deployment"}]}
 
 
@@ -284,6 +287,7 @@ LOST = {f"directors/{META}/tasks": [{"id": "45", "deployment": "cf", "descriptio
             "which Micro would not know of: task 45 create deployment cf (done)",
         ),
         (LOST, LOSE, ""),
+        (GIVEN, {}, "which Micro would not know of: config runtime dns (ID 4)"),
     ],
 )
 def test_each_refusal_names_what_is_to_be_done(run, site, tmp_path, changes, more, reason):

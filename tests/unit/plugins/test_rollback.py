@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.bosh.ha.plugins.filter.hosts import reached
-from ansible_collections.bosh.ha.plugins.module_utils.rollback import own_tasks, rollback_plan
+from ansible_collections.bosh.ha.plugins.module_utils.rollback import own_configs, own_tasks, rollback_plan
 
 NONE: dict[str, list[str]] = {"undone": [], "lost": []}
 SEEN = {
@@ -102,6 +102,17 @@ def test_only_what_is_metas_own_and_changes_something_is_lost() -> None:
 )
 def test_the_plan_says_what_is_done_from_there(seen, vms, steps) -> None:
     assert rollback_plan(SEEN | seen, NONE, ["vm-1", "vm-other"], vms) == [*steps, AGAIN]
+
+
+def test_a_config_that_micro_had_not_is_metas_own() -> None:
+    had = [{"type": "cloud", "name": "default", "id": "1"}, {"type": "runtime", "name": "dns", "id": "2"}]
+    has = [
+        {"type": "cloud", "name": "default", "id": "3"},
+        {"type": "runtime", "name": "dns", "id": "4"},
+        {"type": "cloud", "name": "more", "id": "5"},
+    ]
+    assert own_configs(had, had) == []
+    assert own_configs(has, had) == ["config runtime dns (ID 4)", "config cloud more (ID 5)"]
 
 
 def test_the_plan_names_what_is_lost() -> None:
