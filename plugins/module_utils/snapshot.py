@@ -19,14 +19,18 @@ _KEYS = {
 _TASK = ("id", "state", "user", "deployment", "description", "result", "started_at", "finished_at")
 
 
-def snapshot(said: dict[str, Any], tasks: list[dict[str, Any]]) -> dict[str, Any]:
+def snapshot(
+    said: dict[str, Any], tasks: list[dict[str, Any]], instances: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """What `director_info` and `task_info` said, without what differs between a director and its copy.
 
     The director's name is left out, as it is the manifest's; the UUID is the database's. `tasks` are newest first.
+    `instances` are Primary's, by `vm_info`, where the director deploys it: of `bosh vms` alone nobody knows the disks.
     """
     known: dict[str, Any] = {"uuid": said["director"]["uuid"]}
     for subset, keys in _KEYS.items():
         rows = [{key: row.get(key, "") for key in keys} for row in said[subset]]
         known[subset] = sorted(rows, key=lambda row: [str(value) for value in row.values()])
+    known["primary_disks"] = sorted(cid for instance in instances or [] for cid in instance["disk_cids"])
     known["last_task"] = {key: tasks[0].get(key, "") for key in _TASK} if tasks else {}
     return known

@@ -102,6 +102,28 @@ def test_only_the_last_deploy_counts(tasks, unfinished):
     assert found["unfinished"] == unfinished
 
 
+@pytest.mark.parametrize(
+    ("monit", "waited_for"),
+    [
+        ({"processes": {"director": "running"}}, ["primary"]),
+        ({"processes": {"director": "not monitored - start pending"}}, ["primary"]),
+        ({"processes": {"director": "running - stop pending"}}, []),
+        ({"processes": {"director": "not monitored", "nats": "running"}}, []),
+        ({"processes": {"agent": "running"}}, []),
+        ({"msg": "monit names no process"}, []),
+    ],
+)
+def test_a_director_that_monit_runs_is_waited_for(monit, waited_for):
+    results = {
+        "_find_phase_monit": {"results": [{"item": "primary", **monit}]},
+        "_find_phase_directors": {"results": [answer("micro"), silent("primary"), skipped("meta")]},
+    }
+    starting = Templar(DataLoader(), variables={**load("vars"), **results}).template(
+        load("vars")["_find_phase_starting"]
+    )
+    assert starting == waited_for
+
+
 def test_each_is_asked_only_where_it_has_credentials():
     ask, refuse = load("tasks", "directors")
     assert ask["when"] == "bosh_ha_directors | bosh.ha.has_credentials(item)"

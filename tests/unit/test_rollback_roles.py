@@ -188,6 +188,7 @@ def run(tmp_path: Path, roles: Roles) -> Run:
     noted = {
         "uuid": "of-micro",
         "last_task": {"id": 42},
+        "primary_disks": ["disk-1"],
         "vms": [{"vm_cid": "vm-1", "ips": [PRIMARY]}, {"vm_cid": "vm-other", "ips": ["10.10.0.9"]}],
     }
     (tmp_path / "work/micro-snapshot.json").write_text(json.dumps(noted), encoding="utf-8")
@@ -260,6 +261,7 @@ GONE = {"plan_rollback_meta_is_gone": True}
 LOSE = {"plan_rollback_lose_tasks": True}
 NO_META = {"seen/answers": ["primary"], "seen/reachable": ["micro", "primary"]}
 BEFORE_META = NO_META | {"seen/known": {"micro": [], "primary": [], "meta": []}}
+MOVED = {f"directors/{META}/instances": [row("vm-2", disk="disk-2")]}
 GIVEN = {f"directors/{META}/configs": [{"id": "4*", "type": "runtime", "name": "dns"}]}
 LOST = {f"directors/{META}/tasks": [{"id": "45", "deployment": "cf", "description": "create deployment"}]}
 
@@ -287,6 +289,7 @@ LOST = {f"directors/{META}/tasks": [{"id": "45", "deployment": "cf", "descriptio
             "which Micro would not know of: task 45 create deployment cf (done)",
         ),
         (LOST, LOSE, ""),
+        (MOVED, LOSE, "Primary's data are on disk-2, which Meta gave it and Micro does not know (Micro's is disk-1)"),
         (GIVEN, {}, "which Micro would not know of: config runtime dns (ID 4)"),
     ],
 )

@@ -46,7 +46,7 @@ TASK = {
 
 
 def test_what_is_written_down():
-    assert snapshot(SAID, [TASK]) == {
+    assert snapshot(SAID, [TASK], [{"disk_cids": ["disk-1"]}]) == {
         "uuid": "3dc705d1",
         "deployments": [{"name": "bosh-primary", "releases": ["bosh/283.1.6"], "stemcells": ["debian/1.1"]}],
         "releases": [
@@ -59,6 +59,7 @@ def test_what_is_written_down():
             {"instance": "bosh/0", "vm_cid": "vm-0", "az": "z1", "ips": ["10.10.0.9"]},
             {"instance": "bosh/1", "vm_cid": "vm-1", "az": "z1", "ips": ["10.10.0.4"]},
         ],
+        "primary_disks": ["disk-1"],
         "last_task": {key: value for key, value in TASK.items() if not key.endswith("_epoch")},
     }
 
