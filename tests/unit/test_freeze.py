@@ -62,6 +62,9 @@ def answer(content, rows, lines=(), rc=0, blocks=None):
     sys.exit(rc)
 if director is None:
     answer("", [], ["Fetching info: dial tcp: connect: no route to host", "Exit code 1"], 1)
+if director.get("silent"):
+    director["silent"] -= 1
+    answer("", [], ["Fetching info: dial tcp: connect: connection refused", "Exit code 1"], 1)
 if "says" in director:
     answer("", [], [director["says"]], 1)
 if verb == "env":
@@ -71,13 +74,13 @@ if verb == "curl":
 if verb == "tasks" and any("--recent" in word for word in words):
     last = director["last"].pop(0) if len(director["last"]) > 1 else director["last"][0]
     answer("tasks", [{"id": last, "state": "done", "user": "hm", "deployment": "", "description": "", "result": "",
-        "started_at": "-", "finished_at": "-"}])
+        "started_at": "-", "finished_at": "-"} | director.get("did", {})])
 if verb == "tasks" and director.get("refuses"):
     answer("", [], ["Finding current tasks: Director responded with non-successful status code '401'"], 1)
 if verb == "tasks" and "busy_with" in director:
     answer("tasks", [{"id": "5", "state": "processing", "user": "u", "deployment": director["busy_with"],
         "description": "", "result": "", "started_at": "-", "finished_at": "-"}])
-answer(verb, [])
+answer(verb, director.get(verb, []))
 """
 #: Whose number is asked for, as the host says.
 ID = """
@@ -160,8 +163,8 @@ from ansible_collections.bosh.ha.plugins.module_utils import staged_store
 DOCUMENTATION = "{}"
 DEEDS = {"swapped": staged_store.swap_in, "restored": staged_store.put_back}
 def main():
-    module = AnsibleModule(argument_spec=dict(store={}, state={}, ports=dict(type="list"), find_written={}),
-                           supports_check_mode=True)
+    options = dict(store=dict(default="/nowhere"), state={}, ports=dict(type="list"), find_written={})
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     store, state = module.params["store"], module.params["state"]
     site, changed, more = json.load(open(os.environ["SITE"])), False, {}
     if state:
@@ -578,3 +581,21 @@ def test_a_meta_that_is_away_does_not_keep_micros_half(run, opened, tmp_path):
 def test_check_mode_closes_nothing(run, opened, tmp_path):
     assert run(opened, "permit_root_rsync", "close", "--check")[0] == 0
     assert left(tmp_path) == (True, True)
+
+
+# find_phase, whose hosts and directors are the same
+
+
+def test_a_director_that_starts_is_waited_for(run, site):
+    for address, name in (("10.10.0.3", "bosh-primary"), ("10.10.0.4", "bosh-meta")):
+        site["directors"][address] |= {"deployments": [{"name": name}], "did": {"description": "create deployment"}}
+    # Asked with all others, then alone until it answers, then with all others again.
+    site["directors"]["10.10.0.4"]["silent"] = 3
+    rc, told = run(site, "find_phase", "main", "-v")
+    assert rc == 0, told
+    assert '"find_phase_found": "deployed"' in told
+    site["directors"]["10.10.0.4"]["silent"] = 99
+    rc, told = run(site, "find_phase", "main", "-v", "-e", "find_phase_start=10")
+    assert rc == 0, told
+    assert "primary did not answer within 10 s" in told
+    assert '"find_phase_found": "unclear"' in told
