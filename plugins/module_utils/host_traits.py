@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import Any
+
+from ansible_collections.bosh.ha.plugins.module_utils.staged_store import KEPT, KEPT_PARTIAL
+from ansible_collections.bosh.ha.plugins.module_utils.store_fence import FENCED, FENCED_PARTIAL
 
 _POSTGRES = re.compile(r"^postgres-[0-9.]+$")
 #: Where the agent keeps its settings if they shall not be on a disk. Source: bosh-agent settings/directories.
@@ -16,12 +20,15 @@ SETTINGS = "/var/vcap/bosh/settings"
 
 
 def postgres_directories(store: str) -> list[str]:
-    """Directories of PostgreSQL in a store, one for each major version; none where there is no store."""
-    try:
-        with os.scandir(store) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and _POSTGRES.match(entry.name))
-    except OSError:
-        return []
+    """Directories of PostgreSQL in a store, one for each major version; none where there is no store.
+
+    A host that is fenced has its own set aside, and so has one whose store makes place for a copy.
+    """
+    found: set[str] = set()
+    for place in ("", FENCED, FENCED_PARTIAL, KEPT, KEPT_PARTIAL):
+        with suppress(OSError), os.scandir(os.path.join(store, place)) as entries:
+            found |= {entry.name for entry in entries if entry.is_dir() and _POSTGRES.match(entry.name)}
+    return sorted(found)
 
 
 def store_room(store: str, staging: str = "bosh_ha_staging", mounts: str = "/proc/self/mounts") -> dict[str, Any]:

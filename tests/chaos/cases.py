@@ -351,6 +351,23 @@ PROCESSES: list[Case | Chain] = [
         tags=PAIR,
         also=(micro_is_fenced,),
     ),
+    Case(
+        "micro-postgres-killed-stop",
+        group=HOSTS,
+        what="postgres of Micro is killed in its stop",
+        it="It stops and says so: a database that was not shut down is not put in place. Micro is fenced.",
+        you=(
+            "`ansible-playbook -i inventories/SITE playbooks/rollback.yml`: Micro's PostgreSQL recovers as it starts. "
+            "Look at its log, and start the migration again."
+        ),
+        start="deployed",
+        fault=kill_process("micro", "postgres"),
+        wanted="deployed",
+        moment=later(STOP, 1),
+        first=Stops("PostgreSQL was not shut down", may_end=True),
+        then=ROLLBACK,
+        tags=FREEZE,
+    ),
     *[
         Case(
             f"{name}-{process}-killed-{when.split()[-1]}",
@@ -391,7 +408,6 @@ PROCESSES: list[Case | Chain] = [
                 SLOWLY,
             ),
             ("micro", "monit", "right before the stop", "deployed", STOP, FREEZE, "meta_active", {}),
-            ("micro", "postgres", "in its stop", "deployed", later(STOP, 1), FREEZE, "meta_active", {}),
             ("meta", "postgres", "in its start", "deployed", later(START, 5), FREEZE, "meta_active", {}),
             ("meta", "director", "while it recreates Primary", "meta_active", later(RECREATE, 3), PAIR, "mutual", {}),
             ("primary", "monit", "before it is terminated", "meta_active", TERMINATE, PAIR, "mutual", {}),

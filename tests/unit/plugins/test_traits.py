@@ -29,6 +29,13 @@ def answers(told: dict[str, str]) -> Any:
     return run
 
 
+@pytest.mark.parametrize("place", ["bosh_ha_fenced", "bosh_ha_fenced.partial", "bosh_ha_kept", "bosh_ha_kept.partial"])
+def test_a_database_that_is_set_aside_is_the_hosts_still(tmp_path, place):
+    (tmp_path / place / "postgres-15").mkdir(parents=True)
+    (tmp_path / "bosh_ha_staging" / "postgres-13").mkdir(parents=True)
+    assert host_traits.postgres_directories(str(tmp_path)) == ["postgres-15"]
+
+
 def test_a_directors_vm(run_module, tmp_path):
     (tmp_path / "postgres-15").mkdir()
     (tmp_path / "postgres-previous-glibc-tracking").mkdir()
