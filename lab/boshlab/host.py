@@ -268,15 +268,21 @@ def heal(options: argparse.Namespace) -> None:
 
 def _link(name: str, state: str) -> None:
     """Unplug the VM's cable at the host's end: inside, addresses and routes stay."""
-    pid = find(name)["pid"]
-    peer = subprocess.run(
-        ["nsenter", "-t", pid, "-n", "cat", "/sys/class/net/eth0/iflink"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    for link in Path("/sys/class/net").iterdir():
-        if (link / "ifindex").read_text().strip() == peer:
-            subprocess.run(["ip", "link", "set", link.name, state], check=True)
+    # By netlink, as /sys shows the links of the namespace in which it was mounted, which is the host's.
+    inside = links("nsenter", "-t", find(name)["pid"], "-n")
+    peer = next((link["link_index"] for link in inside if link["ifname"] == "eth0"), None)
+    for link in links():
+        if link["ifindex"] == peer and link.get("linkinfo", {}).get("info_kind") == "veth":
+            subprocess.run(["ip", "link", "set", link["ifname"], state], check=True)
             return
     raise LabError(f"the cable of {name} was not found")
+
+
+def links(*prefix: str) -> list[dict[str, Any]]:
+    """Links of a network namespace, that of the host without a prefix, as `ip -details -json link` tells them."""
+    told = subprocess.run([*prefix, "ip", "-details", "-json", "link"], capture_output=True, text=True, check=True)
+    found: list[dict[str, Any]] = json.loads(told.stdout)
+    return found
 
 
 # The lab at a moment

@@ -152,3 +152,26 @@ def test_a_process_is_killed_by_its_pid_file(tmp_path: Path) -> None:
     assert kill("first").stderr == "first does not run\n"
     assert kill("second").returncode == 0
     assert victim.wait(10) == -signal.SIGKILL
+
+
+def test_only_the_vms_own_cable_is_unplugged(monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = [
+        {"ifindex": 4, "ifname": "eth0"},
+        {"ifindex": 531, "ifname": "veth1", "linkinfo": {"info_kind": "veth"}},
+    ]
+    inside = [{"ifindex": 1, "ifname": "lo"}, {"ifindex": 2, "ifname": "eth0", "link_index": 531}]
+    done: list[list[str]] = []
+
+    def run(command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
+        done.append(command)
+        return subprocess.CompletedProcess(command, 0, json.dumps(inside if command[0] == "nsenter" else outside))
+
+    monkeypatch.setattr(host, "find", lambda _name: {"pid": "7"})
+    monkeypatch.setattr(host.subprocess, "run", run)
+    host.cut(argparse.Namespace(name="micro"))
+    assert done[-1] == ["ip", "link", "set", "veth1", "down"]
+    # A link of that number which is none of ours, as the machine's own.
+    inside[1]["link_index"] = 4
+    with pytest.raises(host.LabError, match="cable of micro"):
+        host.heal(argparse.Namespace(name="micro"))
+    assert all("set" not in command for command in done[3:])
