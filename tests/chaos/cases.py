@@ -69,7 +69,10 @@ SOON = {"stop_boshes_wait": 10, "sync_store_timeout": 10, "sync_store_retries": 
 #: Primary serves its users throughout, and is not made anew.
 SERVING = {"bosh_ha_freeze": "minimal", "bosh_ha_handover": "adopt"}
 AGAIN = "Start it again: it goes on where it was."
-GONE = r"Failed to connect|[Uu]nreachable|cannot be reached|unclear|did not|does not|timed out|No route|neither answers"
+GONE = (
+    r"Failed to connect|could not be sent to remote host|[Uu]nreachable|cannot be reached|unclear|did not|does not|"
+    r"timed out|No route|neither answers"
+)
 #: A host that goes away in the middle is told in many ways, each of which is a sentence.
 ANYHOW = r"\S"
 
