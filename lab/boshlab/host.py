@@ -124,6 +124,8 @@ def start_service() -> None:
             stdout=log,
             stderr=log,
             env=_environ(),
+            # conmon starts nothing in a directory that is gone, as a checkout may be.
+            cwd="/",
             start_new_session=True,
         )
     (paths.STATE / "podman.pid").write_text(str(process.pid), encoding="utf-8")

@@ -151,6 +151,37 @@ def test_private_names_are_the_roles(role: str) -> None:
     assert not {name for name in names - RESULTS if not name.startswith(f"_{role}_")}
 
 
+def needed(role: str, condition: Any) -> set[str]:
+    """Every name that a condition is made of, those of the role's own vars too."""
+    own, found, waiting = load(ROLES / role / "vars" / "main.yml") or {}, set(), {str(condition)}
+    while waiting:
+        names = set(re.findall(r"\b[a-z_]\w+", waiting.pop())) - found
+        found |= names
+        waiting |= {str(own[name]) for name in names & set(own)}
+    return found
+
+
+def inside(role: str, task: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tasks that are asked a task's condition, each of them: a block's, with what they include, or an import's."""
+    nodes = [node for part in ("block", "rescue", "always") for node in task.get(part) or []]
+    included = task.get("ansible.builtin.import_tasks", "")
+    found = [*tasks(nodes), *(tasks(load(ROLES / role / "tasks" / included)) if included else ())]
+    for node in list(found):
+        name = node.get("ansible.builtin.include_tasks") or node.get("ansible.builtin.import_tasks") or ""
+        if isinstance(name, str) and (ROLES / role / "tasks" / name).is_file():
+            found += tasks(load(ROLES / role / "tasks" / name))
+    return found
+
+
+@per_role
+def test_no_task_of_a_block_changes_the_condition_of_those_after_it(role: str) -> None:
+    """Ansible asks a block's condition anew for each of its tasks, even within a loop that registers its results."""
+    for path in files(role):
+        for task in tasks(load(path)):
+            changed = {name for node in inside(role, task) for name in made(node)}
+            assert not changed & needed(role, task.get("when", "")), f"{path}: {task['name']}"
+
+
 @per_role
 def test_the_spec_has_what_the_role_uses_and_nothing_else(role: str) -> None:
     sources = [*files(role), *sorted((ROLES / role / "vars").glob("*.yml")), ROLES / role / "defaults" / "main.yml"]
