@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -20,21 +20,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def look(run: monit_status.Run, path: str, monit_dir: str, ports: Iterable[int], store: str) -> dict[str, Any]:
+def look(run: monit_status.Run, params: Mapping[str, Any]) -> dict[str, Any]:
     """One look: what M(bosh.ha.monit) returns.
 
-    `path` is the monit command, `monit_dir` the agent's directory of monit, `ports` those of a director. Raises
-    monit_status.NoAnswer where monit cannot be asked, or names no process on a host that is not fenced.
+    Of a module's `params` are read: path, the monit command; monit_dir, the agent's directory of monit; ports, those of
+    a director; store. Raises monit_status.NoAnswer where monit cannot be asked, or names no process on a host that is
+    not fenced.
     """
-    fenced = store_fence.jobs_are_shut(monit_dir)
-    services = monit_status.ask(run, path)
+    fenced = store_fence.jobs_are_shut(params["monit_dir"])
+    services = monit_status.ask(run, params["path"])
     processes = {service.name: service.state for service in monit_status.processes(services)}
     if not processes and not fenced:
         names = ", ".join(service.name for service in services)
         raise monit_status.NoAnswer(f"monit names no process, so nothing can be said of them: it has {names}")
-    wanted = set(ports)
+    wanted = set(params["ports"])
     open_ports = sorted(wanted & listening())
-    holders = holders_of(store)
+    holders = holders_of(params["store"])
     quiet = monit_status.all_stopped(services) or (fenced and not processes)
     return {
         "services": [asdict(service) for service in services],

@@ -111,9 +111,8 @@ PAUSE = 0.5
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    asked = {name: module.params[name] for name in ("path", "monit_dir", "ports", "store")}
     try:
-        seen = host_processes.look(module.run_command, **asked)
+        seen = host_processes.look(module.run_command, module.params)
     except monit_status.NoAnswer as error:
         module.fail_json(msg=str(error))
     missing = sorted(set(module.params["processes"]) - set(seen["processes"]))

@@ -113,8 +113,7 @@ def main() -> None:
 
 def refuse_in_use(module: AnsibleModule) -> None:
     """Raises SwapRefused while a director works on this host, and NoAnswer where monit does not tell."""
-    asked = {name: module.params[name] for name in ("path", "monit_dir", "ports", "store")}
-    seen = host_processes.look(module.run_command, **asked)
+    seen = host_processes.look(module.run_command, module.params)
     if not seen["all_stopped"]:
         raise staged_store.SwapRefused(f"this host is not stopped, so nothing is moved: {host_processes.told(seen)}")
 

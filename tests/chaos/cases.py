@@ -490,24 +490,23 @@ DISKS: list[Case | Chain] = [
 ]
 
 IAAS_FAILS: list[Case | Chain] = [
-    Case(
-        f"{method.replace('_', '-')}-fails-{often}",
-        group=IAAS,
-        what=f"The IaaS fails at `{method}` {often}, while Meta takes Primary over",
-        it="BOSH tries again or fails its task; then it stops with the task's own words. Primary's disk is kept.",
-        you="Mend what the IaaS says, and start it again: cloud check makes the VM anew, with its disk.",
-        start="meta_active",
-        fault=cpi(method, times),
-        wanted="mutual",
-        moment=TERMINATE,
-        first=Stops("injected|task|VM", may_end=times > 0),
-        tags=PAIR,
-    )
-    for method in ("create_vm", "delete_vm", "attach_disk")
-    for often, times in (("once", 1), ("twice", 2), ("always", -1))
-]
-
-IAAS_FAILS += [
+    *[
+        Case(
+            f"{method.replace('_', '-')}-fails-{often}",
+            group=IAAS,
+            what=f"The IaaS fails at `{method}` {often}, while Meta takes Primary over",
+            it="BOSH tries again or fails its task; then it stops with the task's own words. Primary's disk is kept.",
+            you="Mend what the IaaS says, and start it again: cloud check makes the VM anew, with its disk.",
+            start="meta_active",
+            fault=cpi(method, times),
+            wanted="mutual",
+            moment=TERMINATE,
+            first=Stops("injected|task|VM", may_end=times > 0),
+            tags=PAIR,
+        )
+        for method in ("create_vm", "delete_vm", "attach_disk")
+        for often, times in (("once", 1), ("twice", 2), ("always", -1))
+    ],
     Case(
         "first-vm-fails",
         group=IAAS,
@@ -541,7 +540,7 @@ IAAS_FAILS += [
         "resurrection-fails-once",
         group=IAAS,
         what="The IaaS fails at `create_vm` while the one resurrects the other",
-        it=("Its health monitor tries again at its next scan, and that is waited for; a scan that failed is no proof."),
+        it="Its health monitor tries again at its next scan, and that is waited for; a scan that failed is no proof.",
         you="If it stops: look at `bosh tasks --recent`, and start it again.",
         start="mutual",
         fault=cpi("create_vm", 1),
