@@ -9,11 +9,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: create_env
-short_description: Create or delete a director with bosh create-env
+short_description: Create, stop or delete a director with bosh create-env
 version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
-  - Runs C(bosh create-env) or C(bosh delete-env) with the manifest and its state file.
+  - Runs C(bosh create-env), C(bosh stop-env) or C(bosh delete-env) with the manifest and its state file.
   - The state file is checked before it is used, as a damaged one is dangerous, and a copy of it is kept.
   - Only one works on a state file at a time, by a lock on the file of its name with C(.lock), as a run that was
     interrupted leaves a command behind that goes on.
@@ -48,9 +48,12 @@ options:
     description: File into which each step is written while the command runs, for those who wait for it.
     type: path
   state:
-    description: Whether the environment exists.
+    description:
+      - Whether the environment exists.
+      - With V(stopped) its jobs are drained and stopped, and its VM and disk are kept. Nobody tells whether they were
+        stopped already, so that it is always a change, but where the state file has no VM.
     type: str
-    choices: [present, absent]
+    choices: [present, stopped, absent]
     default: present
 """
 
@@ -104,6 +107,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.interpolation import manif
 from ansible_collections.bosh.ha.plugins.module_utils.state_lock import lock_state
 
 SKIPPED = "Skipping deploy"
+COMMANDS = {"present": "create-env", "stopped": "stop-env", "absent": "delete-env"}
 
 
 def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
@@ -111,13 +115,13 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     # The CLI inherits the lock: it may outlive this process.
     lock = () if module.check_mode else (lock_state(path),)
     before = read_state(path)
-    absent = module.params["state"] == "absent"
-    if absent and not (current_vm_cid(before) or current_disk_cid(before)):
+    state = module.params["state"]
+    if nothing_to_do(state, before):
         return {"changed": False} | cids(before)
     if module.check_mode:
-        return {"changed": absent or expects_change(module, cli, before)} | cids(before)
-    words = ["delete-env" if absent else "create-env", *manifest_words(module.params, module.tmpdir), "--state", path]
-    if module.params["recreate"] and not absent:
+        return {"changed": state != "present" or expects_change(module, cli, before)} | cids(before)
+    words = [COMMANDS[state], *manifest_words(module.params, module.tmpdir), "--state", path]
+    if module.params["recreate"] and state == "present":
         words.append("--recreate")
     backup_dir = module.params["backup_dir"] or os.path.join(os.path.dirname(path), "state-copies")
     copy = keep_copy(path, backup_dir) if before else ""
@@ -125,6 +129,13 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     text = cli.run_streamed(progress_file, *words, inherited=lock)
     result = {"changed": SKIPPED not in text} | cids(read_state(path))
     return result | {"state_copy": copy} if copy else result
+
+
+def nothing_to_do(state: str, before: dict[str, Any]) -> bool:
+    """Whether what shall be stopped or deleted is not there, by the state file."""
+    if state == "stopped":
+        return not current_vm_cid(before)
+    return state == "absent" and not (current_vm_cid(before) or current_disk_cid(before))
 
 
 def expects_change(module: AnsibleModule, cli: BoshCli, before: dict[str, Any]) -> bool:
@@ -142,7 +153,7 @@ def main() -> None:
             "backup_dir": {"type": "path"},
             "recreate": {"type": "bool", "default": False},
             "progress_file": {"type": "path"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": [*COMMANDS], "default": "present"},
         },
         keep,
         supports_check_mode=True,

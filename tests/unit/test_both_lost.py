@@ -132,6 +132,9 @@ class Site:
         }
         return self.play("write_kit", *words, **own, **more)
 
+    def pair(self, *words: str) -> tuple[int, str]:
+        return self.play("pair_again", *words, f"-e@{self.top}/lost/vars.yml", pair_again_dir=f"{self.top}/lost")
+
     def rebuild(self, *words: str, **more: Any) -> tuple[int, str]:
         more.setdefault("environ", {"BOSH_HA_KIT_PASSWORD": PASSWORD})
         own = {"rebuild_micro_kit": str(self.kit), "rebuild_micro_dir": f"{self.top}/lost"}
@@ -287,14 +290,29 @@ def test_the_disk_is_taken_and_the_director_is_known_again(site: Site):
     assert f"create-env {site.top}/lost/rebuilt/micro.yml --vars-store {site.top}/lost/rebuilt/vars.yml" in words
     state = json.loads((site.top / "lost" / "rebuilt" / "micro-state.json").read_text(encoding="utf-8"))
     assert [disk["cid"] for disk in state["disks"]] == ["disk-bosh-primary"]
-    assert "1. bosh -e primary -d bosh-meta cck --resolution=recreate_vm" in told
-    assert "4. bosh -e meta delete-vm vm-rebuilt" in told
+    assert f"ansible-playbook bosh.ha.pair_again -e @{site.top}/lost/vars.yml" in told
     assert SECRET not in told
     # Once more: nothing that create-env wrote is lost, and its own VM is no stranger.
     rc, told = site.rebuild("-e", "rebuild_micro_go=true")
     assert rc == 0, told
     again = json.loads((site.top / "lost" / "rebuilt" / "micro-state.json").read_text(encoding="utf-8"))
     assert again == state
+
+
+def test_no_pair_is_made_of_what_is_not_there(site: Site):
+    assert site.write()[0] == 0
+    site.lose_all()
+    assert site.rebuild()[0] == 0
+    rc, told = site.pair()
+    assert rc == 2
+    assert f"pair_again_dir: {site.top}/lost/rebuilt/micro-state.json has no VM" in told
+    site.answers = {"primary": ["bosh-meta"]}
+    assert site.rebuild("-e", "rebuild_micro_go=true")[0] == 0
+    site.answers = {}
+    rc, told = site.pair()
+    assert rc == 2
+    assert f"neither Primary ({ADDRESSES['primary']}) nor Meta ({ADDRESSES['meta']}) answers" in told
+    assert not [line for line in site.asked().splitlines() if "cloud-check" in line or "delete-vm" in line]
 
 
 def test_another_director_s_disk_is_found_out(site: Site):
@@ -354,6 +372,7 @@ def test_check_mode_unpacks_nothing(site: Site):
 def test_the_playbooks_run_the_roles():
     """The playbooks name the roles."""
     books = Path(__file__).parents[2] / "playbooks"
-    for book, role in {"out_of_band_kit": "write_kit", "rebuild_micro": "rebuild_micro"}.items():
-        (play,) = yaml.safe_load((books / f"{book}.yml").read_text(encoding="utf-8"))
-        assert play["roles"] == [{"role": f"bosh.ha.{role}"}]
+    roles = {"out_of_band_kit": "write_kit", "rebuild_micro": "rebuild_micro", "pair_again": "pair_again"}
+    for book, role in roles.items():
+        play = yaml.safe_load((books / f"{book}.yml").read_text(encoding="utf-8"))[0]
+        assert play["roles"][-1] == {"role": f"bosh.ha.{role}"}

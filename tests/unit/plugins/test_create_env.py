@@ -131,6 +131,7 @@ def test_check_mode_of_a_first_run(run_module, site):
     (tmp_path / "state.json").unlink()
     assert run_module("create_env", args, check=True)[0]["changed"] is True
     assert run_module("create_env", args | {"state": "absent"}, check=True)[0]["changed"] is False
+    assert run_module("create_env", args | {"state": "stopped"}, check=True)[0]["changed"] is False
 
 
 def test_a_damaged_state_file_stops_it_before_anything(run_module, site):
@@ -138,6 +139,22 @@ def test_a_damaged_state_file_stops_it_before_anything(run_module, site):
     (tmp_path / "state.json").write_text(json.dumps(GOOD | {"stemcells": [{}]}), encoding="utf-8")
     with pytest.raises(Failed, match=r"state\.json is damaged"):
         run_module("create_env", args, runner=real)
+    assert not (tmp_path / "told").exists()
+
+
+def test_what_runs_on_the_vm_is_stopped_and_the_vm_kept(run_module, site):
+    args, _does, tmp_path = site
+    args |= {"state": "stopped", "recreate": True}
+    result, _replay = run_module("create_env", args, runner=real)
+    assert (result["changed"], result["vm_cid"]) == (True, "vm-1")
+    words = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
+    assert words[0] == f"-n --tty --no-color stop-env {args['manifest']} --state {args['state_file']}"
+
+
+def test_nobody_stops_a_vm_that_is_not_there(run_module, site):
+    args, _does, tmp_path = site
+    (tmp_path / "state.json").write_text(json.dumps(GOOD | {"current_vm_cid": ""}), encoding="utf-8")
+    assert run_module("create_env", args | {"state": "stopped"}, runner=real)[0]["changed"] is False
     assert not (tmp_path / "told").exists()
 
 
