@@ -26,6 +26,9 @@ Ask = Callable[[Result], Result | None]
 #: Seconds between two looks, and how many times longer than a look itself the pause is at least.
 PAUSE = 2.0
 PAUSE_FACTOR = 3.0
+#: Seconds for one answer of the director, and between two looks: where it cannot be reached its command ends unseen.
+LOOK_LIMIT = 20
+PAUSE_MOST = 10.0
 #: Seconds that a command may take where its own `timeout` does not say.
 LONGEST = 24 * 3600
 #: What async_status adds to the module's own result.
@@ -129,7 +132,7 @@ class FollowedAction(ActionBase):
 
     def pause(self, seconds_of_look: float) -> None:
         """Wait before the next look: asking must not cost more than what is asked about."""
-        time.sleep(max(PAUSE, PAUSE_FACTOR * seconds_of_look))
+        time.sleep(min(max(PAUSE, PAUSE_FACTOR * seconds_of_look), PAUSE_MOST))
 
     def _limit(self) -> int:
         try:
@@ -244,7 +247,8 @@ class FollowedDirectorAction(FollowedAction):
         director = {name: value for name, value in self._task.args.items() if name in DIRECTOR_ARGS}
         deployment = self._task.args.get("deployment")
         scope = {"deployment": deployment} if deployment and "id" not in options else {}
-        answer = self._execute(director | scope | options, task_vars, name="bosh.ha.task_info")
+        limit = {"timeout": LOOK_LIMIT}
+        answer = self._execute(director | scope | options | limit, task_vars, name="bosh.ha.task_info")
         return None if answer.get("failed") else answer
 
 

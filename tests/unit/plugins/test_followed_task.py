@@ -94,9 +94,17 @@ def test_stages_are_shown_once_and_the_rest_at_the_end(action):
     ]
     assert it._task.async_val == 0
     assert ("deployment", ARGS, True) in host.calls
-    assert host.calls[0][1] == {"client_secret": "s", "deployment": "bosh-primary", "events": True}
-    assert host.calls[-2][1] == {"client_secret": "s", "id": 46, "events": True}
+    assert host.calls[0][1] == {"client_secret": "s", "deployment": "bosh-primary", "events": True, "timeout": 20}
+    assert host.calls[-2][1] == {"client_secret": "s", "id": 46, "events": True, "timeout": 20}
     assert host.names()[-1] == "cleanup"
+
+
+@pytest.mark.parametrize(("took", "paused"), [(0.1, 2.0), (2.0, 6.0), (60.0, 10.0)])
+def test_one_who_cannot_be_asked_does_not_hide_the_end(monkeypatch, took, paused):
+    slept = []
+    monkeypatch.setattr(followed_task.time, "sleep", slept.append)
+    followed_task.FollowedAction.__new__(followed_task.FollowedAction).pause(took)
+    assert slept == [paused]
 
 
 def test_a_task_that_already_runs_is_followed_first(action):

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils import pg_control
 
-from ..conftest import Failed
-
 RECORDED = Path(__file__).parent.parent / "fixtures" / "pg_control"
 
 
@@ -69,10 +67,10 @@ def test_the_crc_of_a_version_to_come_may_be_another():
         (made(crc=False), "checksum"),
     ],
 )
-def test_what_is_none_is_a_failure_that_names_it(store, run_module, data, words):
+def test_what_is_none_is_a_failure_that_names_it(store, data, words):
     path = store(data)
-    with pytest.raises(Failed, match=words) as failed:
-        run_module("postgres_info", {"store": str(path)})
+    with pytest.raises(ValueError, match=words) as failed:
+        pg_control.databases(str(path))
     assert str(failed.value).startswith(f"{path}/postgres-15/global/pg_control: ")
 
 
@@ -82,16 +80,16 @@ def test_a_file_that_is_being_written_is_read_again(store, monkeypatch):
     assert pg_control.read(str(path)).state == "in production"
 
 
-def test_databases_of_a_store(store, run_module):
+def test_databases_of_a_store(store):
     path = store(recorded("15-shut-down"))
     store(recorded("15-in-production"), "postgres-13")
     (path / "postgres-previous-glibc-tracking").mkdir()
-    result, _replay = run_module("postgres_info", {"store": str(path)})
-    assert [(row["major"], row["state"], row["clean"]) for row in result["databases"]] == [
+    found = pg_control.databases(str(path))
+    assert [(row["major"], row["state"], row["clean"]) for row in found] == [
         ("13", "in production", False),
         ("15", "shut down", True),
     ]
-    assert result["databases"][1] == {
+    assert found[1] == {
         "path": f"{path}/postgres-15",
         "major": "15",
         "state": "shut down",
@@ -108,13 +106,11 @@ def test_with_a_pid_file_it_is_not_clean(store):
     assert pg_control.databases(str(path))[0]["clean"] is False
 
 
-def test_a_data_directory_without_pg_control_is_a_failure(store, run_module):
+def test_a_data_directory_without_pg_control_is_a_failure(store):
     path = store(b"")
     (path / "postgres-15" / "global" / "pg_control").unlink()
-    with pytest.raises(Failed, match="pg_control"):
-        run_module("postgres_info", {"store": str(path)})
-    with pytest.raises(Failed, match="no directory"):
-        run_module("postgres_info", {"store": str(path / "none")})
+    with pytest.raises(OSError, match="pg_control"):
+        pg_control.databases(str(path))
 
 
 def test_a_name_with_signs_of_a_pattern_is_a_name(store):
