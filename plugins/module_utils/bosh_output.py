@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 _TASK_LINE = re.compile(r"^Task (\d+)$")
+# When it began and ended, and the state that the sentence after it names, too.
+_TASK_TIMES = re.compile(r"^Task \d+ (Started|Finished|Duration|done|error|cancelled|timeout)\b.*$\n?", re.MULTILINE)
 _INSTANCE_UPDATE = re.compile(r"^(Updating instance|Creating missing vms|Deleting unneeded instances|Recreating)\b")
 # `bosh deploy` prints the diff line by line: two columns for the sign, then the manifest's own text.
 _DIFF_LINE = re.compile(r"^[ +-] [^\n]*\n$")
@@ -57,12 +59,18 @@ class BoshOutput:
         return any(_INSTANCE_UPDATE.match(block) for block in self.blocks)
 
     def message(self) -> str:
-        """BOSH's own words about a failure: everything but the greeting and the exit code."""
+        """BOSH's own words about a failure: without greeting, tasks' times and exit code, each error once."""
         skipped = ("Using environment", "Using deployment", "Exit code", "Succeeded")
-        words = [line.strip() for line in self.lines if not line.startswith(skipped)]
+        words = [_TASK_TIMES.sub("", line).strip() for line in self.lines if not line.startswith(skipped)]
         errors = [block.strip() for block in self.blocks if block.lstrip().startswith(("Error:", "L Error:"))]
+        # A stage's error comes again as the task's own.
+        errors = [one for one in errors if not any(_is_within(one, other) for other in errors)]
         said = [word for word in errors + words if word and not _TASK_LINE.match(word)]
         return "\n".join(said) or self.plain.strip()
+
+
+def _is_within(stage: str, other: str) -> bool:
+    return stage.startswith("L Error: ") and other is not stage and other.endswith(stage.removeprefix("L Error: "))
 
 
 def parse_output(text: str) -> BoshOutput:

@@ -35,6 +35,17 @@ def test_each_recorded_failure_has_its_cause(cli, case, cause):
     assert caught.value.words in str(caught.value)
 
 
+def test_a_failed_task_says_it_once(cli):
+    bosh, _runner = cli({"": "fail_cck_recreate"})
+    with pytest.raises(BoshFailure) as caught:
+        bosh.run("whatever")
+    assert caught.value.words == (
+        "Error: Error resolving problem '1': CPI error 'Bosh::Clouds::VMCreationFailed' with message "
+        "'injected: no capacity' in 'create_vm' CPI method (CPI request ID: 'cpi-787069')\n"
+        "Resolving problems for deployment 'bosh-primary':\n  Expected task '40' to succeed but state is 'error'"
+    )
+
+
 def test_env_exits_0_with_wrong_credentials_and_is_still_a_failure(cli):
     bosh, _runner = cli({"env": "fail_wrong_creds_env"})
     with pytest.raises(BoshFailure) as caught:
