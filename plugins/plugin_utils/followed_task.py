@@ -29,6 +29,8 @@ PAUSE_FACTOR = 3.0
 #: Seconds for one answer of the director, and between two looks: where it cannot be reached its command ends unseen.
 LOOK_LIMIT = 20
 PAUSE_MOST = 10.0
+#: Causes of a failed look by which nobody is there who could be asked.
+SILENT = ("unreachable", "timed_out", "not_ready")
 #: Seconds that a command may take where its own `timeout` does not say.
 LONGEST = 24 * 3600
 #: What async_status adds to the module's own result.
@@ -201,6 +203,8 @@ class FollowedAction(ActionBase):
 class FollowedDirectorAction(FollowedAction):
     """Follows the director's tasks of the deployment that the module works on."""
 
+    _silent = False
+
     def before(self, task_vars: Result) -> None:
         """Follow a task that already runs, for example one of a run that was interrupted, to its end."""
         self._follower = TaskFollower(lambda options: self._ask(options, task_vars), self.show, self._is_ours)
@@ -249,6 +253,10 @@ class FollowedDirectorAction(FollowedAction):
         scope = {"deployment": deployment} if deployment and "id" not in options else {}
         limit = {"timeout": LOOK_LIMIT}
         answer = self._execute(director | scope | options | limit, task_vars, name="bosh.ha.task_info")
+        silent = answer.get("cause") in SILENT
+        if silent and not self._silent:
+            self.show("The director does not answer now; the command and the director's task go on, and are waited for")
+        self._silent = silent
         return None if answer.get("failed") else answer
 
 

@@ -293,14 +293,18 @@ NETWORKS: list[Case | Chain] = [
         "meta-cut-off-later",
         group=NETWORK,
         what="Meta is cut off from the control node while it takes Primary over",
-        it="It stops and says so. Meta goes on with its task.",
+        it=(
+            "It says that Meta does not answer, and stops when the connection is given up, or after "
+            "bosh_ha_cli_options.timeout seconds. Meta goes on with its task."
+        ),
         you="Mend the network and start it again.",
         start="meta_active",
         fault=cut("meta"),
         wanted="mutual",
         moment=later(RECREATE, 3),
-        first=Stops(GONE + "|answer"),
+        first=Stops(GONE + "|answer|there was no end"),
         tags=PAIR,
+        vars={"bosh_ha_cli_options": {"timeout": 90}},
     ),
 ]
 

@@ -99,6 +99,16 @@ def test_stages_are_shown_once_and_the_rest_at_the_end(action):
     assert host.names()[-1] == "cleanup"
 
 
+def test_that_nobody_answers_is_told_once_each_time(action):
+    gone = {"failed": True, "cause": "unreachable"}
+    looks = [gone, gone, gone, {"tasks": []}, gone, {"failed": True, "cause": "wrong_credentials"}]
+    host = Host(deployment=[JOB], async_status=[JOB] * 5 + [DONE], task_info=looks)
+    it = action("deployment", ARGS, host)
+    assert it.run(task_vars={})["changed"] is True
+    told = [line for line in it.shown if line.startswith("The director does not answer now")]
+    assert len(told) == 2
+
+
 @pytest.mark.parametrize(("took", "paused"), [(0.1, 2.0), (2.0, 6.0), (60.0, 10.0)])
 def test_one_who_cannot_be_asked_does_not_hide_the_end(monkeypatch, took, paused):
     slept = []
