@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-#: What goes on once the first run ended.
-NOBODY, RUN, ROLLBACK = "nobody", "run", "rollback"
+#: What goes on once the first run ended: nobody, the same again, or a playbook, whatever the first one did.
+NOBODY, RUN = "nobody", "run"
+ROLLBACK, PAIR_AGAIN = "rollback.yml", "pair_again.yml"
 #: What a first run may do.
 WELL = "ends well"
 
@@ -66,7 +67,7 @@ class Case:
     tags: str = ""
     playbook: str = "binary_boshes.yml"
     vars: dict[str, Any] = field(default_factory=dict)
-    #: For the run that goes on, a rollback say.
+    #: For what goes on.
     vars_then: dict[str, Any] = field(default_factory=dict)
     #: Questions besides the invariants: each gets the lab and says what is wrong, or nothing.
     also: tuple[Callable[[Any], str], ...] = ()

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from chaos.case import NOBODY, ROLLBACK, Break, Case, Chain, Moment, Stops
+from chaos.case import NOBODY, PAIR_AGAIN, ROLLBACK, Break, Case, Chain, Moment, Stops
 from chaos.faults import (
     A_BLOB,
+    KIT_PASSWORD,
+    both_lost,
     cancelled_task,
     change_file,
     clock,
@@ -26,7 +28,7 @@ from chaos.faults import (
     second_run,
     unreadable_file,
 )
-from chaos.lab import Lab, LabError
+from chaos.lab import STATE, Lab, LabError
 
 CONTROL = "The control node"
 NETWORK = "The network"
@@ -746,6 +748,31 @@ ROLLBACKS: list[Case | Chain] = [
     ),
 ]
 
+LOST: list[Case | Chain] = [
+    Case(
+        "both-lost",
+        group=BACK,
+        what="Both directors' VMs are gone at once, and their disks are there",
+        it=(
+            "`rebuild_micro` makes a VM on Primary's disk from the kit, and knows it by its UUID; `pair_again` has it "
+            "bring Meta back, and hands Primary over to Meta."
+        ),
+        you="See [both lost](both-lost.md).",
+        start="mutual",
+        fault=both_lost(),
+        wanted="mutual",
+        playbook="rebuild_micro.yml",
+        then=PAIR_AGAIN,
+        vars={
+            "rebuild_micro_kit": f"{STATE}/workspace/bosh_ha/kit.vault",
+            "rebuild_micro_dir": f"{STATE}/both-lost",
+            "rebuild_micro_password": KIT_PASSWORD,
+            "rebuild_micro_go": True,
+        },
+        vars_then={"pair_again_dir": f"{STATE}/both-lost"},
+    ),
+]
+
 CASES: list[Case | Chain] = [
     *KILLED,
     *NETWORKS,
@@ -757,6 +784,7 @@ CASES: list[Case | Chain] = [
     *OTHERS,
     *SERVED,
     *ROLLBACKS,
+    *LOST,
 ]
 
 BREAKS = (

@@ -15,6 +15,8 @@ from chaos.case import Fault
 from chaos.lab import ADDRESSES, STORE, Lab, LabError
 
 STAGING = f"{STORE}/bosh_ha_staging"
+#: Of the kit that the snapshot `mutual` has.
+KIT_PASSWORD = "chaos"
 
 
 class NotHere(Exception):
@@ -81,6 +83,16 @@ def part(one: str, other: str, seconds: float | None = None) -> Fault:
 
 def reboot(name: str) -> Fault:
     return Fault(f"{name} reboots", lambda lab, _run: lab.call("reboot", name))
+
+
+def both_lost() -> Fault:
+    """Both VMs at once, so that neither resurrects the other; their disks stay."""
+
+    def do(lab: Lab, _run: Any) -> None:
+        for name in ("primary", "meta"):
+            lab.call("kill", name)
+
+    return Fault("the VMs of Primary and Meta are terminated", do)
 
 
 def kill_process(name: str, process: str) -> Fault:

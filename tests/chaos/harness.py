@@ -16,8 +16,8 @@ from typing import Any
 
 from chaos import invariants
 from chaos.boundaries import Boundaries
-from chaos.case import NOBODY, ROLLBACK, WELL, Case, Chain, Told
-from chaos.faults import MAKE_BLOB, NotHere
+from chaos.case import NOBODY, RUN, WELL, Case, Chain, Told
+from chaos.faults import KIT_PASSWORD, MAKE_BLOB, NotHere
 from chaos.lab import ADDRESSES, STATE, Lab, LabError
 from chaos.monitor import Monitor
 from chaos.runs import Ended, NeverCame, Run, end_all, stopped_as_wanted, told
@@ -28,10 +28,13 @@ SNAPSHOTS = {
     "only_micro": ("nothing", "bootstrap_micro"),
     "deployed": ("only_micro", "deploy_primary,deploy_meta"),
     "meta_active": ("deployed", "stop_boshes,sync_store,start_meta"),
-    "mutual": ("meta_active", "recreate_primary"),
+    "mutual": ("meta_active", "recreate_primary,out_of_band_kit"),
 }
 #: Meta trusts whom Micro trusts, so that from there Primary can be handed over in both ways.
-SNAPSHOT_VARS: dict[str, dict[str, Any]] = {"deployed": {"bosh_ha_handover": "adopt"}}
+SNAPSHOT_VARS: dict[str, dict[str, Any]] = {
+    "deployed": {"bosh_ha_handover": "adopt"},
+    "mutual": {"write_kit_password": KIT_PASSWORD},
+}
 PREFIX = "chaos-"
 FILL = "24M"
 #: Runs of one chain; more than there are tasks in a playbook means that it does not come forward.
@@ -170,11 +173,11 @@ class Harness:
         for name in ADDRESSES:
             with suppress(LabError):
                 self.lab.call("heal", name)
-        if case.then == ROLLBACK:
-            following = self._run("", playbook="rollback.yml", more=case.vars_then)
-        else:
+        if case.then == RUN:
             following = self._run(case.tags, more={**case.vars, **case.vars_then})
-        return self._well(following.play(), "the rollback" if case.then == ROLLBACK else "the next run")
+        else:
+            following = self._run("", playbook=case.then, more=case.vars_then)
+        return self._well(following.play(), "the next run" if case.then == RUN else case.then)
 
     def _judge(self, case: Case, ended: Ended) -> bool:
         """Whether somebody has to go on; raises NotHeld where the first run did what it may not."""
@@ -184,8 +187,7 @@ class Harness:
             return True
         if ended.rc == 0:
             if case.first == WELL or case.first.may_end:
-                # A rollback is asked for whatever the first run did.
-                return case.then == ROLLBACK
+                return case.then not in (NOBODY, RUN)
             raise NotHeld(f"it ended well, and should have stopped with '{case.first.sentence}'")
         if case.first == WELL:
             raise NotHeld(told(ended))
