@@ -372,7 +372,7 @@ PROCESSES: list[Case | Chain] = [
         start="deployed",
         fault=kill_process("micro", "postgres"),
         wanted="deployed",
-        moment=later(STOP, 1),
+        moment=later(STOP, 0.4),
         first=Stops("PostgreSQL was not shut down", may_end=True),
         then=ROLLBACK,
         tags=FREEZE,
