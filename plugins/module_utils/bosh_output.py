@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 
 _TASK_LINE = re.compile(r"^Task (\d+)$")
 # When it began and ended, and the state that the sentence after it names, too.
-_TASK_TIMES = re.compile(r"^Task \d+ (Started|Finished|Duration|done|error|cancelled|timeout|processing|cancelling)\b.*$\n?", re.MULTILINE)
+_TASK_TIMES = re.compile(
+    r"^Task \d+ (Started|Finished|Duration|done|error|cancelled|timeout|processing|cancelling)\b.*$\n?", re.MULTILINE
+)
 _INSTANCE_UPDATE = re.compile(r"^(Updating instance|Creating missing vms|Deleting unneeded instances|Recreating)\b")
 # `bosh deploy` prints the diff line by line: two columns for the sign, then the manifest's own text.
 _DIFF_LINE = re.compile(r"^[ +-] [^\n]*\n$")

@@ -1,0 +1,149 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A backup in BBR's layout: a directory with a tar for each job, and `metadata` with the digest of each file in them.
+
+Sources: bosh-backup-and-restore backup/{backup_directory,metadata}.go, orchestrator/error.go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import yaml
+
+METADATA, MANIFEST = "metadata", "manifest.yml"
+#: A director that was not deployed by another one is always this, whatever its instance group's name is.
+DIRECTOR = ("bosh", "0")
+#: What each kind of failure adds to the exit code.
+EXIT_BITS = {"failed": 1, "lock": 4, "unlock": 8, "cleanup": 16}
+_TIME = "%Y/%m/%d %H:%M:%S UTC"
+_CHUNK = 1 << 20
+
+
+class Damaged(ValueError):
+    """A backup that is not what it was when it was made; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What one job's backup script left. group and index are empty for one that is restored on all instances."""
+
+    name: str
+    group: str = ""
+    index: str = ""
+
+    @property
+    def file(self) -> str:
+        """Name of its file in the backup."""
+        return f"{self.group}-{self.index}-{self.name}.tar" if self.group else f"{self.name}.tar"
+
+
+def directory_name(deployment: str, begun: datetime) -> str:
+    """Name of a backup's directory; for a director `deployment` is its address."""
+    return f"{deployment}_{begun.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def exit_code(kinds: list[str]) -> int:
+    """BBR's exit code for failures of these kinds (keys of EXIT_BITS)."""
+    return sum({EXIT_BITS[kind] for kind in kinds})
+
+
+def metadata(sums: dict[Artifact, dict[str, str]], begun: datetime, ended: datetime | None = None) -> dict[str, Any]:
+    """The content of `metadata`. sums: SHA-256 of each file of each artifact by its path in the tar (`./a/b`)."""
+    instances: dict[tuple[str, str], dict[str, Any]] = {}
+    custom = []
+    for artifact, digests in sums.items():
+        entry = {"name": artifact.name, "checksums": dict(digests)}
+        if not artifact.group:
+            custom.append(entry)
+            continue
+        key = (artifact.group, artifact.index)
+        instance = instances.setdefault(key, {"name": artifact.group, "index": artifact.index, "artifacts": []})
+        instance["artifacts"].append(entry)
+    activity = {"start_time": begun.astimezone(UTC).strftime(_TIME)}
+    if ended:
+        activity["finish_time"] = ended.astimezone(UTC).strftime(_TIME)
+    found: dict[str, Any] = {"instances": list(instances.values())} if instances else {}
+    if custom:
+        found["custom_artifacts"] = custom
+    return found | {"backup_activity": activity}
+
+
+def sums_of(data: dict[str, Any]) -> dict[Artifact, dict[str, str]]:
+    """The reverse of `metadata`. Raises Damaged where the content is not of this shape."""
+    found = {}
+    try:
+        for instance in data.get("instances") or []:
+            for one in instance["artifacts"]:
+                found[Artifact(one["name"], instance["name"], str(instance["index"]))] = dict(one["checksums"] or {})
+        for one in data.get("custom_artifacts") or []:
+            found[Artifact(one["name"])] = dict(one["checksums"] or {})
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise Damaged(f"{METADATA} is not what bbr writes: an instance or artifact has not all of its keys") from None
+    return found
+
+
+def read_metadata(directory: str) -> dict[str, Any]:
+    """`metadata` of a backup. Raises Damaged where it is not there or cannot be read."""
+    path = os.path.join(directory, METADATA)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            data = yaml.safe_load(stream)
+    except FileNotFoundError:
+        raise Damaged(f"{path} is not there, so {directory} is no backup, or one that was not finished") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Damaged(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("backup_activity"), dict):
+        raise Damaged(f"{path} is not what bbr writes: it has no backup_activity")
+    return data
+
+
+def tar_sums(stream: BinaryIO) -> dict[str, str]:
+    """SHA-256 of each regular file of a tar that is read once, from front to end. Raises tarfile.TarError, OSError."""
+    found = {}
+    with tarfile.open(fileobj=stream, mode="r|") as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is None:
+                continue
+            digest = hashlib.sha256()
+            while chunk := content.read(_CHUNK):
+                digest.update(chunk)
+            name = member.name if member.name.startswith("./") else f"./{member.name}"
+            found[name] = digest.hexdigest()
+    return found
+
+
+def check(directory: str) -> dict[Artifact, dict[str, str]]:
+    """The sums of a backup, once every file was read and is what it was. Raises Damaged, which names the file."""
+    sums = sums_of(read_metadata(directory))
+    if not sums:
+        raise Damaged(f"{directory} has no artifact")
+    for artifact, wanted in sums.items():
+        path = os.path.join(directory, artifact.file)
+        try:
+            with open(path, "rb") as stream:
+                there = tar_sums(stream)
+        except FileNotFoundError:
+            raise Damaged(f"{path} is not there, and {METADATA} names it") from None
+        except (OSError, tarfile.TarError) as error:
+            raise Damaged(f"{path} cannot be read as a tar: {error}") from None
+        _compare(path, wanted, there)
+    return sums
+
+
+def _compare(path: str, wanted: dict[str, str], there: dict[str, str]) -> None:
+    for name in sorted(wanted.keys() | there.keys()):
+        if name not in there:
+            raise Damaged(f"{path} is without {name}, which {METADATA} names")
+        if name not in wanted:
+            raise Damaged(f"{path} has {name}, of which {METADATA} knows nothing")
+        if wanted[name] != there[name]:
+            raise Damaged(f"{path} is damaged: {name} has another SHA-256 than in {METADATA}")

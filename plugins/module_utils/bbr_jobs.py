@@ -1,0 +1,122 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Jobs with BBR's scripts, and in which order they are locked.
+
+Sources: bosh-backup-and-restore instance/{script,metadata,job,job_finder}.go, orderer/kahn_lock_orderer.go.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+#: Below /var/vcap/jobs/JOB/bin/bbr; whatever else is there is none of BBR's.
+SCRIPTS = (
+    "metadata",
+    "pre-backup-lock",
+    "backup",
+    "post-backup-unlock",
+    "pre-restore-lock",
+    "restore",
+    "post-restore-unlock",
+)
+_PATH = re.compile(rf"^/var/vcap/jobs/([^/]+)/bin/bbr/({'|'.join(SCRIPTS)})$")
+# BBR leaves these two alone (isMySQLScript).
+_NOT_OURS = ("mysql-backup", "mysql-restore")
+#: metadata's key of each ordering.
+ORDERS = {"backup": "backup_should_be_locked_before", "restore": "restore_should_be_locked_before"}
+
+
+class Cycle(ValueError):
+    """Jobs of which each has to be locked before the next; the message names them."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job with scripts on one instance. release is empty for a director, whose manifest nobody asks.
+
+    before: by backup and restore, the (job, release) that have to be locked after this one.
+    """
+
+    name: str
+    instance: str
+    release: str = ""
+    scripts: tuple[str, ...] = ()
+    before: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict, hash=False)
+
+
+def scripts_of(paths: list[str]) -> dict[str, list[str]]:
+    """The scripts of each job by its name, of all files in a VM's bin/bbr directories, in the order of SCRIPTS."""
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        match = _PATH.match(path)
+        if match and match.group(1) not in _NOT_OURS:
+            found.setdefault(match.group(1), set()).add(match.group(2))
+    return {job: [script for script in SCRIPTS if script in found[job]] for job in sorted(found)}
+
+
+def parse_metadata(text: str, with_releases: bool = True) -> dict[str, Any]:
+    """What a job's metadata script printed: skip, before (as in Job), and discontinued names.
+
+    Without releases, for a director, only job names count. Raises ValueError with a sentence for what cannot be read.
+    """
+    try:
+        data = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"its metadata script printed no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise ValueError("its metadata script printed no mapping")
+    before = {}
+    for order, key in ORDERS.items():
+        listed = data.get(key) or []
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise ValueError(f"its metadata has no list of jobs in {key}")
+        for one in listed:
+            if not one.get("job_name") or not one.get("release"):
+                raise ValueError(f"its metadata names a job without job_name and release in {key}")
+        before[order] = tuple((str(one["job_name"]), str(one["release"]) if with_releases else "") for one in listed)
+    return {
+        "skip": data.get("skip_bbr_scripts") is True,
+        "before": before,
+        "discontinued": [key for key in ("backup_name", "restore_name") if data.get(key)],
+    }
+
+
+def waves(jobs: list[Job], order: str) -> list[list[Job]]:
+    """Which jobs are locked at once, first to last; they are unlocked in the reverse. order: backup or restore.
+
+    Raises Cycle where there is no such order.
+    """
+    left = list(jobs)
+    found = []
+    while left:
+        later = {after for job in left for after in _after(job, left, order)}
+        wave = [job for job in left if (job.name, job.instance) not in later]
+        if not wave:
+            raise Cycle(f"these jobs would each have to be locked before the next: {' -> '.join(_cycle(left, order))}")
+        found.append(wave)
+        left = [job for job in left if job not in wave]
+    return found
+
+
+def _after(job: Job, jobs: list[Job], order: str) -> list[tuple[str, str]]:
+    """Name and instance of those that have to be locked after a job."""
+    wanted = job.before.get(order, ())
+    return [(other.name, other.instance) for other in jobs if (other.name, other.release) in wanted]
+
+
+def _cycle(jobs: list[Job], order: str) -> list[str]:
+    """A way from a job back to itself; each of these jobs has one after it, or one before it, that is in a cycle."""
+    by_key = {(job.name, job.instance): job for job in jobs}
+    before = {after: key for key, job in by_key.items() for after in _after(job, jobs, order)}
+    # Everyone who is left has somebody before it, so the way back does not end before it meets itself.
+    way = [next(iter(by_key))]
+    while way.count(way[-1]) < 2:
+        way.append(before[way[-1]])
+    circle = list(reversed(way[way.index(way[-1]) :]))
+    return [f"{name} on {instance}" for name, instance in circle]

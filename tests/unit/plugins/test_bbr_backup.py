@@ -1,0 +1,115 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""BBR's layout, and that damage is found."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import yaml
+from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import (
+    Artifact,
+    Damaged,
+    check,
+    directory_name,
+    exit_code,
+    metadata,
+    sums_of,
+)
+
+BEGUN = datetime(2026, 11, 21, 20, 18, 5, tzinfo=UTC)
+POSTGRES, BLOBS, ALL = Artifact("postgres", "bosh", "0"), Artifact("blobstore", "bosh", "0"), Artifact("uaa-uaa-all")
+FILES = {
+    POSTGRES: {"./bosh.sql": b"rows", "./empty": b""},
+    BLOBS: {"./store/aa/one": b"1" * 3000000},
+    ALL: {"./x y": b"z"},
+}
+
+
+def tar_of(files, prefix=""):
+    """As `tar -C DIR -c .` makes it: with the directories, in any order."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        directory = tarfile.TarInfo("./")
+        directory.type = tarfile.DIRTYPE
+        tar.addfile(directory)
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name.removeprefix(prefix))
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def sums():
+    return {
+        artifact: {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        for artifact, files in FILES.items()
+    }
+
+
+@pytest.fixture
+def backup(tmp_path):
+    for artifact, files in FILES.items():
+        (tmp_path / artifact.file).write_bytes(tar_of(files))
+    data = metadata(sums(), BEGUN, BEGUN + timedelta(seconds=61))
+    (tmp_path / "metadata").write_text(yaml.safe_dump(data), encoding="utf-8")
+    return tmp_path
+
+
+def test_names_and_times_are_bbr_s():
+    assert directory_name("10.10.0.4", BEGUN.astimezone(timezone(timedelta(hours=2)))) == "10.10.0.4_20261121T201805Z"
+    assert [artifact.file for artifact in FILES] == ["bosh-0-postgres.tar", "bosh-0-blobstore.tar", "uaa-uaa-all.tar"]
+    data = metadata(sums(), BEGUN)
+    assert data["backup_activity"] == {"start_time": "2026/11/21 20:18:05 UTC"}
+    assert [(one["name"], one["index"], len(one["artifacts"])) for one in data["instances"]] == [("bosh", "0", 2)]
+    assert [one["name"] for one in data["custom_artifacts"]] == ["uaa-uaa-all"]
+    assert sums_of(data) == sums()
+
+
+def test_exit_bits_add_up_once_each():
+    assert exit_code([]) == 0
+    assert exit_code(["lock", "unlock", "unlock", "cleanup"]) == 28
+    assert exit_code(["failed", "failed"]) == 1
+
+
+def test_a_whole_backup_is_whole(backup):
+    assert check(str(backup)) == sums()
+
+
+def test_a_tar_without_the_dot_is_the_same(backup):
+    (backup / POSTGRES.file).write_bytes(tar_of(FILES[POSTGRES], prefix="./"))
+    assert check(str(backup)) == sums()
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[content.index(b"rows")] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda at: flip(at / POSTGRES.file), r"bosh-0-postgres\.tar is damaged: \./bosh\.sql has another SHA-256"),
+        (lambda at: (at / BLOBS.file).unlink(), r"bosh-0-blobstore\.tar is not there, and metadata names it"),
+        (lambda at: (at / BLOBS.file).write_bytes((at / BLOBS.file).read_bytes()[:2000000]), "cannot be read as a tar"),
+        (lambda at: (at / BLOBS.file).write_bytes(b"no tar" * 200), "cannot be read as a tar"),
+        (lambda at: (at / ALL.file).write_bytes(tar_of({})), r"uaa-uaa-all\.tar is without \./x y"),
+        (lambda at: (at / ALL.file).write_bytes(tar_of(FILES[ALL] | {"./new": b""})), r"has \./new, of which"),
+        (lambda at: (at / "metadata").unlink(), "no backup, or one that was not finished"),
+        (lambda at: (at / "metadata").write_text("a: ["), "metadata cannot be read"),
+        (lambda at: (at / "metadata").write_text("a: 1"), "it has no backup_activity"),
+        (lambda at: (at / "metadata").write_text("{backup_activity: {}, instances: [{name: x}]}"), "has not all of"),
+        (lambda at: (at / "metadata").write_text("backup_activity: {}"), "has no artifact"),
+    ],
+)
+def test_damage_is_found_and_named(backup, harm, words):
+    harm(backup)
+    with pytest.raises(Damaged, match=words):
+        check(str(backup))
