@@ -156,8 +156,16 @@ def vms(cli: BoshCli, deployment: str = "") -> list[dict[str, Any]]:
     ]
 
 
+#: What `process_state` is told as where the agent answers and there is no process: a creation that failed half way, at
+#: attach_disk say, leaves a VM without jobs and users, and BOSH says `running` (bosh-agent monit_job_supervisor.go).
+BARE = "bare"
+
+
 def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
     """Instances with agent, VM and disk CIDs; an instance without VM has an empty vm_cid."""
+    rows = cli.run("instances", "--details", "--ps", deployment=deployment).rows("instances")
+    # Each instance is followed by a row for each of its processes.
+    with_processes = {row["instance"] for row in rows if row.get("process")}
     return [
         {
             "instance": row["instance"],
@@ -169,12 +177,17 @@ def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
             "ips": split_lines(row.get("ips", "")),
             "az": row.get("az", ""),
             "state": row.get("state", ""),
-            "process_state": row.get("process_state", ""),
+            "process_state": _process_state(row, row["instance"] in with_processes),
             "ignore": row.get("ignore", "") == "true",
         }
-        for row in cli.run("instances", "--details", deployment=deployment).rows("instances")
+        for row in rows
         if not row.get("process")
     ]
+
+
+def _process_state(row: dict[str, str], has_processes: bool) -> str:
+    state = row.get("process_state", "")
+    return BARE if state == "running" and "process" in row and not has_processes else state
 
 
 def config_content(cli: BoshCli, kind: str, name: str) -> str:

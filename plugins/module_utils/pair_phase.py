@@ -135,7 +135,7 @@ def _lost(seen: dict[str, Any]) -> tuple[str, str]:
     agent = seen["primary_agent"]
     # Its agent was moved to Meta's bus, and its processes were not started again after the freeze.
     halted = agent in ("failing", "stopped") and _at(seen, "primary") == "stopped"
-    if not seen["adopted"] and (agent in ("", "unresponsive agent") or halted):
+    if not seen["adopted"] and (agent in ("", "unresponsive agent", "bare") or halted):
         return "meta_active", ""
     if not agent:
         return "unclear", (

@@ -15,6 +15,8 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Instances with the CIDs of VM and disks, and what the agent says of itself.
   - Right after the loss of a VM the director still lists its old CID as V(unresponsive agent).
+  - A VM whose agent answers and that has no process at all is V(bare) here, where BOSH says V(running). It is what a creation leaves that
+    failed half way.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
   deployment:

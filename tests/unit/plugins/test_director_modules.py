@@ -389,10 +389,10 @@ def test_a_vm_is_terminated_once(run_module):
     result, replay = run_module("vm", PRIMARY | {"cid": "vm-b90042ef"}, answers)
     assert (result["changed"], verbs(replay)[-1]) == (True, "delete-vm vm-b90042ef")
     result, replay = run_module("vm", PRIMARY | {"cid": "vm-b90042ef"}, answers, check=True)
-    assert (result["changed"], verbs(replay)) == (True, ["instances --details"])
+    assert (result["changed"], verbs(replay)) == (True, ["instances --details --ps"])
     answers["instances"] = "instances_after_delete_vm"
     result, replay = run_module("vm", PRIMARY | {"cid": "vm-b90042ef"}, answers)
-    assert (result["changed"], verbs(replay)) == (False, ["instances --details"])
+    assert (result["changed"], verbs(replay)) == (False, ["instances --details --ps"])
 
 
 def test_a_vm_of_no_deployment_is_terminated_only_when_told_so(run_module):
