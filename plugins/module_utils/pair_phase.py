@@ -142,6 +142,11 @@ def _lost(seen: dict[str, Any]) -> tuple[str, str]:
             "Primary was adopted by Meta, and has no VM: wait, if Meta is resurrecting it; "
             f"else `bosh -d {seen['names']['primary']} cck --resolution=recreate_vm` at Meta brings it back"
         )
+    if agent == "bare":
+        return "unclear", (
+            "Primary was adopted by Meta, and its VM has nothing on it, as its creation failed half way: "
+            f"`bosh -d {seen['names']['primary']} recreate` at Meta makes it anew, with its disk"
+        )
     return "unclear", (
         f"Primary was adopted by Meta, and its agent is `{agent}`: look at `monit summary` there "
         "(or wait, if Meta is resurrecting it)"

@@ -136,6 +136,7 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
         (GONE | {"primary_running": False, "primary_agent": "unresponsive agent"}, "unclear"),
         (GONE | {"primary_running": False, "primary_agent": ""}, "unclear"),
         (ACTIVE | {"primary_agent": ""}, "meta_active"),
+        (ACTIVE | {"primary_agent": "bare"}, "meta_active"),
         (ACTIVE | {"primary_agent": "starting"}, "unclear"),
         # Moved to Meta's bus, and not started again: step 7 ends what it began.
         (ACTIVE | {"primary_agent": "failing"}, "meta_active"),
@@ -216,6 +217,11 @@ def test_what_was_seen_tells_the_phase(seen, phase):
             MUTUAL | {"stopped": []},
             "micro can be reached by SSH, but neither answers nor is stopped (see `monit summary` there), although "
             "meta has bosh-primary already: it must be stopped (`monit stop all` there), or gone",
+        ),
+        (
+            GONE | {"primary_running": False, "primary_agent": "bare"},
+            "Primary was adopted by Meta, and its VM has nothing on it, as its creation failed half way: "
+            "`bosh -d bosh-primary recreate` at Meta makes it anew, with its disk",
         ),
         (
             GONE | {"primary_running": False, "primary_agent": "failing"},
