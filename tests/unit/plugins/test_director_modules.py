@@ -127,6 +127,21 @@ def test_no_secret_leaves_with_a_failure(run_module):
 # vm_info
 
 
+def test_a_vm_without_any_process_is_bare_and_not_running(run_module):
+    recorded = Path(__file__).parent.parent / "fixtures" / "recorded" / "instances.json"
+    answer = json.loads(recorded.read_text(encoding="utf-8"))["stdout"]
+    result, _replay = run_module("vm_info", PRIMARY, {"instances": (0, json.dumps(answer))})
+    assert [(one["vm_cid"], one["process_state"]) for one in result["instances"]] == [("vm-b90042ef", "running")]
+    # As after an attach_disk that failed: the agent answers, and monit has nothing.
+    rows = answer["Tables"][0]["Rows"]
+    answer["Tables"][0]["Rows"] = [row for row in rows if not row["process"]]
+    result, _replay = run_module("vm_info", PRIMARY, {"instances": (0, json.dumps(answer))})
+    assert [one["process_state"] for one in result["instances"]] == ["bare"]
+    rows[0]["process_state"] = "unresponsive agent"
+    result, _replay = run_module("vm_info", PRIMARY, {"instances": (0, json.dumps(answer))})
+    assert [one["process_state"] for one in result["instances"]] == ["unresponsive agent"]
+
+
 def test_instances_and_orphaned_disks(run_module):
     answers = {"instances": "instances", "disks": "disks_orphaned"}
     result, _replay = run_module("vm_info", PRIMARY | {"orphaned": True}, answers)
@@ -380,24 +395,6 @@ def test_a_resolution_that_fails_is_a_failure(run_module, case, cause):
 def test_to_resolve_without_a_resolution_is_refused(run_module):
     with pytest.raises(Failed, match="`resolutions` is needed"):
         run_module("cloud_check", PRIMARY | {"mode": "resolve"})
-
-
-# vm_info
-
-
-def test_a_vm_without_any_process_is_bare_and_not_running(run_module):
-    recorded = Path(__file__).parent.parent / "fixtures" / "recorded" / "instances.json"
-    answer = json.loads(recorded.read_text(encoding="utf-8"))["stdout"]
-    result, _replay = run_module("vm_info", PRIMARY, {"instances": (0, json.dumps(answer))})
-    assert [(one["vm_cid"], one["process_state"]) for one in result["instances"]] == [("vm-b90042ef", "running")]
-    # As after an attach_disk that failed: the agent answers, and monit has nothing.
-    rows = answer["Tables"][0]["Rows"]
-    answer["Tables"][0]["Rows"] = [row for row in rows if not row["process"]]
-    result, _replay = run_module("vm_info", PRIMARY, {"instances": (0, json.dumps(answer))})
-    assert [one["process_state"] for one in result["instances"]] == ["bare"]
-    rows[0]["process_state"] = "unresponsive agent"
-    result, _replay = run_module("vm_info", PRIMARY, {"instances": (0, json.dumps(answer))})
-    assert [one["process_state"] for one in result["instances"]] == ["unresponsive agent"]
 
 
 # vm
