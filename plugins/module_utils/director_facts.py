@@ -157,7 +157,8 @@ def vms(cli: BoshCli, deployment: str = "") -> list[dict[str, Any]]:
 
 
 #: What `process_state` is told as where the agent answers and there is no process: a creation that failed half way, at
-#: attach_disk say, leaves a VM without jobs and users, and BOSH says `running` (bosh-agent monit_job_supervisor.go).
+#: attach_disk say, leaves a VM without jobs and users, and BOSH says `running`, or `unknown` where monit does not answer
+#: (bosh-agent monit_job_supervisor.go).
 BARE = "bare"
 
 
@@ -187,7 +188,8 @@ def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
 
 def _process_state(row: dict[str, str], has_processes: bool) -> str:
     state = row.get("process_state", "")
-    return BARE if state == "running" and "process" in row and not has_processes else state
+    made_half_way = row.get("vm_cid") and state in ("running", "unknown", "") and "process" in row and not has_processes
+    return BARE if made_half_way else state
 
 
 def config_content(cli: BoshCli, kind: str, name: str) -> str:

@@ -121,6 +121,13 @@ def pins_in(tmp_path: Path) -> dict[str, str]:
     return {address: key for address, _space, key in (line.partition(" ") for line in lines)}
 
 
+def test_ssh_that_checks_no_host_keys_is_refused_before_anybody_is_asked(run, site, tmp_path):
+    rc, told = run(site, "validate_inputs", "host_keys", "-e", '{"ansible_host_key_checking": false}')
+    assert rc == 2
+    assert "ansible_host_key_checking: host keys of micro would not be checked" in told
+    assert "Log in where a host key is pinned" not in told
+
+
 @pytest.mark.parametrize(("name", "by"), [("primary", "meta"), ("meta", "primary")])
 def test_a_key_that_the_director_tells_and_the_host_shows_is_pinned(run, site, tmp_path, name, by):
     site["shows"][ADDRESSES[name]] = site["directors"][ADDRESSES[by]]["says"] = NEW
