@@ -157,7 +157,7 @@ def vms(cli: BoshCli, deployment: str = "") -> list[dict[str, Any]]:
 
 
 #: What `process_state` is told as where the agent answers and there is no process: a creation that failed half way, at
-#: attach_disk say, leaves a VM without jobs and users, and BOSH says `running`, or `unknown` where monit does not answer
+#: attach_disk say, leaves a VM without jobs and users, and BOSH says `running`, or `unknown` without an answer of monit
 #: (bosh-agent monit_job_supervisor.go).
 BARE = "bare"
 
