@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 METADATA, MANIFEST = "metadata", "manifest.yml"
 #: A director that was not deployed by another one is always this, whatever its instance group's name is.
@@ -95,10 +95,10 @@ def read_metadata(directory: str) -> dict[str, Any]:
     path = os.path.join(directory, METADATA)
     try:
         with open(path, encoding="utf-8") as stream:
-            data = yaml.safe_load(stream)
+            data = yaml_load(stream.read())
     except FileNotFoundError:
         raise Damaged(f"{path} is not there, so {directory} is no backup, or one that was not finished") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except Exception as error:  # the parser's own classes are there only where PyYAML is
         raise Damaged(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict) or not isinstance(data.get("backup_activity"), dict):
         raise Damaged(f"{path} is not what bbr writes: it has no backup_activity")

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 #: Below /var/vcap/jobs/JOB/bin/bbr; whatever else is there is none of BBR's.
 SCRIPTS = (
@@ -66,8 +66,8 @@ def parse_metadata(text: str, with_releases: bool = True) -> dict[str, Any]:
     Without releases, for a director, only job names count. Raises ValueError with a sentence for what cannot be read.
     """
     try:
-        data = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+        data = yaml_load(text) or {}
+    except Exception as error:  # the parser's own classes are there only where PyYAML is
         raise ValueError(f"its metadata script printed no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise ValueError("its metadata script printed no mapping")
