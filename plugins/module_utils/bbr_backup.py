@@ -18,9 +18,7 @@ from typing import Any, BinaryIO
 
 from ansible.module_utils.common.yaml import yaml_load
 
-METADATA, MANIFEST = "metadata", "manifest.yml"
-#: A director that was not deployed by another one is always this, whatever its instance group's name is.
-DIRECTOR = ("bosh", "0")
+METADATA = "metadata"
 #: What each kind of failure adds to the exit code.
 EXIT_BITS = {"failed": 1, "lock": 4, "unlock": 8, "cleanup": 16}
 _TIME = "%Y/%m/%d %H:%M:%S UTC"

@@ -746,9 +746,6 @@ ROLLBACKS: list[Case | Chain] = [
         playbook="rollback.yml",
         vars={"plan_rollback_lose_tasks": True},
     ),
-]
-
-LOST: list[Case | Chain] = [
     Case(
         "both-lost",
         group=BACK,
@@ -784,7 +781,6 @@ CASES: list[Case | Chain] = [
     *OTHERS,
     *SERVED,
     *ROLLBACKS,
-    *LOST,
 ]
 
 BREAKS = (

@@ -69,7 +69,7 @@ def test_the_crc_of_a_version_to_come_may_be_another():
 )
 def test_what_is_none_is_a_failure_that_names_it(store, data, words):
     path = store(data)
-    with pytest.raises(ValueError, match=words) as failed:
+    with pytest.raises(pg_control.BadControlFile, match=words) as failed:
         pg_control.databases(str(path))
     assert str(failed.value).startswith(f"{path}/postgres-15/global/pg_control: ")
 
