@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lab's release `bosh`, in the format of a real one, but with no packages: the software is in the stemcell.
+"""The lab's releases, in the format of real ones, but with no packages: the software is in the stemcell.
 
-A job is a directory: `spec.yml` (templates and where they go), `monit`, `templates/`.
+A release is a directory with `jobs`, and perhaps `common`: templates that several of its jobs have. A job is a directory:
+`spec.yml` (templates and where they go), `monit`, `templates/`.
 """
 
 from __future__ import annotations
@@ -15,22 +16,28 @@ import yaml
 from boshlab import paths
 from boshlab.render import tgz
 
-JOBS = Path(__file__).parent / "jobs"
+RELEASES = Path(__file__).parent
 
 
 def job_tarball(directory: Path) -> bytes:
     spec = yaml.safe_load((directory / "spec.yml").read_text(encoding="utf-8"))
     manifest = {"name": directory.name, "templates": spec["templates"], "packages": [], "properties": {}}
     files = {"job.MF": yaml.safe_dump(manifest).encode(), "monit": (directory / "monit").read_bytes()}
-    files |= {f"templates/{name}": (directory / "templates" / name).read_bytes() for name in spec["templates"]}
+    files |= {f"templates/{name}": _template(directory, name).read_bytes() for name in spec["templates"]}
     return tgz(files)
 
 
-def build(target: Path) -> None:
-    """Write the release's tarball; the same jobs give the same bytes."""
-    name, version = paths.RELEASE
+def _template(job: Path, name: str) -> Path:
+    """A job's own template, or else the one that its release's jobs have in common."""
+    own = job / "templates" / name
+    return own if own.exists() else job.parent.parent / "common" / name
+
+
+def build(target: Path, release: tuple[str, str] = paths.RELEASE) -> None:
+    """Write a release's tarball; the same jobs give the same bytes. release: its name and version."""
+    name, version = release
     files, jobs = {}, []
-    for directory in sorted(path for path in JOBS.iterdir() if path.is_dir()):
+    for directory in sorted(path for path in (RELEASES / name / "jobs").iterdir() if path.is_dir()):
         data = job_tarball(directory)
         digest = hashlib.sha256(data).hexdigest()
         files[f"jobs/{directory.name}.tgz"] = data
