@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from boshlab import paths
-from boshlab.director import instances, jobs, tasks
+from boshlab.director import instances, jobs, plan, tasks
 from boshlab.director.api import application
 from boshlab.director.clients import AgentTimeout
 from boshlab.director.db import (
@@ -433,6 +433,52 @@ def test_without_auto_fix_stateful_nodes_a_person_has_to_come(director: Director
 
 
 # What is left
+
+
+@pytest.mark.parametrize("disk", [0, 1024], ids=["stateless", "with a disk"])
+@pytest.mark.parametrize(
+    ("there", "recreate", "changed", "deeds"),
+    [
+        (False, False, "", ["create", "start"]),
+        (True, False, "", []),
+        (True, False, "digest", ["stop", "start"]),
+        (True, False, "networks", ["stop", "delete", "create", "start"]),
+        (True, True, "", ["stop", "delete", "create", "start"]),
+    ],
+)
+def test_a_deploy_makes_a_vm_where_it_has_to_and_once(
+    there: bool,
+    recreate: bool,
+    changed: str,
+    deeds: list[str],
+    disk: int,
+    director: Director,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    for name, deed in (
+        ("create_vm", "create"),
+        ("delete_vms", "delete"),
+        ("stop_jobs", "stop"),
+        ("start_jobs", "start"),
+    ):
+        monkeypatch.setattr(instances, name, lambda *_arguments, deed=deed: done.append(deed))
+    monkeypatch.setattr(instances, "changed_settings", lambda *_arguments: set())
+    monkeypatch.setattr(World, "wait_until_ready", lambda *_arguments: None, raising=False)
+    known = {"digest": "d", "networks": {"default": {"ip": "10.10.0.32"}}}
+    if not disk:
+        director.change(sa.delete(PersistentDisk))
+    if not there:
+        director.change(sa.delete(Vm))
+    director.change(sa.update(Instance).values(spec_json=known | ({changed: "other"} if changed else {})))
+    director.add(Task(username="a", type="update_deployment", description="x"))
+    context = tasks.Context(director.engine, CONFIG, 1)
+    context.blobstore = SimpleNamespace(put=lambda _data: "blob")
+    group = {"name": "bosh", "azs": ["z1"]}
+    wanted = plan.Wanted(group, 0, {"apply": {}, "networks": known["networks"]}, b"", "d", disk)
+    jobs._update_instances(context, jobs.deployment_named(context, "bosh-primary"), [wanted], recreate)
+    context.session.close()
+    assert done == deeds
 
 
 def test_the_disk_of_a_deleted_deployment_becomes_an_orphan(director: Director) -> None:

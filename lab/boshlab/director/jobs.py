@@ -219,25 +219,24 @@ def _update_instances(context: Context, deployment: Deployment, wanted: list[pla
             )
             context.session.add(instance)
             context.session.commit()
-        if instance.vm is None:
+        fresh = instance.vm is None
+        if fresh:
             item.apply_to(instance, context.blobstore)
             context.session.commit()
             with context.step("Creating missing vms", str(instance)):
                 instances.create_vm(context, instance)
-            replaced = True
-        elif recreate or item.needs_update(instance) or instances.changed_settings(context, instance):
-            _require_agent(context, instance)
-            replaced = recreate or item.needs_vm(instance)
         else:
             _require_agent(context, instance)
-            continue
+            if not (recreate or item.needs_update(instance) or instances.changed_settings(context, instance)):
+                continue
         with context.step("Updating instance", f"{instance} (canary)", tags=[instance.job]) as progress:
-            if instance.spec_json.get("digest") and instance.disk:
+            replaced = not fresh and (recreate or item.needs_vm(instance))
+            if not fresh:
                 instances.stop_jobs(context, instance, progress)
             if instance.spec_json.get("digest") != item.digest or item.needs_vm(instance):
                 item.apply_to(instance, context.blobstore)
                 context.session.commit()
-            if replaced and instance.disk:
+            if replaced:
                 instances.delete_vms(context, instance)
                 instances.create_vm(context, instance)
             instances.ensure_disk(context, instance, item.disk_mb)
