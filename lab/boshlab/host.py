@@ -145,10 +145,11 @@ def _service_pid() -> int | None:
 
 
 def write_artifacts() -> None:
-    """A light stemcell (its image is in Podman already) and the release."""
+    """A light stemcell (its image is in Podman already) and the releases."""
     from boshlab import release
 
     release.build(paths.ARTIFACTS / "release.tgz")
+    release.build(paths.ARTIFACTS / "lab-app.tgz", paths.APP_RELEASE)
     name, version = paths.STEMCELL
     body = b"light"
     manifest = {
@@ -463,6 +464,29 @@ def clock(options: argparse.Namespace) -> None:
     podman("exec", find(options.name)["cid"], "sh", "-c", CLOCK, "sh", f"{options.seconds:+d}")
 
 
+BBR_SCRIPTS = (
+    "metadata",
+    "pre-backup-lock",
+    "backup",
+    "post-backup-unlock",
+    "pre-restore-lock",
+    "restore",
+    "post-restore-unlock",
+)
+#: Only lab-app's scripts look for faults: those of the release `bosh` do what BOSH's own do.
+BBR_FAULT = """set -e
+job=/var/vcap/jobs/$1 fault=/var/vcap/data/bbr-faults/$1/$2
+[ -e "$job/bin/bbr/$2" ] && [ -e "$job/helpers/bbr.sh" ] ||
+  { echo "this VM has no job $1 of lab-app with the script $2" >&2; exit 1; }
+mkdir -p "${fault%/*}"
+if [ "$3" = off ]; then rm -f "$fault"; else echo "$3" >"$fault"; fi"""
+
+
+def bbr_fault(options: argparse.Namespace) -> None:
+    words = options.job, options.script, options.fault
+    podman("exec", find(options.name)["cid"], "sh", "-c", BBR_FAULT, "sh", *words)
+
+
 def size_of(words: str) -> int:
     """Bytes of `1G`, `500M`, `64K` or a plain number; the letters are powers of 1024."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", words, re.IGNORECASE)
@@ -526,6 +550,10 @@ def main() -> int:
     killed.add_argument("process", help="a name that monit knows, or monit, agent, sshd")
     shifted = verb("clock", clock, "another time for whoever logs in to a VM from now on; 0: the true one")
     shifted.add_argument("seconds", type=int, help="such as +3600 or -60")
+    refused = verb("bbr-fault", bbr_fault, "what one of BBR's scripts of lab-app does from now on")
+    refused.add_argument("job", help="web, worker, records or cache")
+    refused.add_argument("script", choices=BBR_SCRIPTS)
+    refused.add_argument("fault", choices=("fail", "hang", "off"), help="one that hangs goes on after `off`")
 
     options = parser.parse_args()
     try:

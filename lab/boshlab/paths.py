@@ -27,6 +27,9 @@ ADDRESSES = {"micro": "10.10.0.3", "primary": "10.10.0.4", "meta": "10.10.0.5"}
 IMAGE = "localhost/bosh-lab/stemcell:1.1"
 STEMCELL = ("bosh-lab-debian-bookworm-go_agent", "1.1")
 RELEASE = ("bosh", "283.1.6")
+APP_RELEASE = ("lab-app", "1.0.0")
+#: Of each instance group of the deployment `lab-app`.
+APP_ADDRESSES = {"app": ["10.10.0.32", "10.10.0.33"], "data": ["10.10.0.34"]}
 
 #: Inside a VM: where its attached disks appear, as an IaaS shows block devices.
 ATTACHED = "/var/vcap/lab/attached"

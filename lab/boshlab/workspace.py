@@ -47,9 +47,11 @@ def write() -> None:
     _write(micro / "micro_bosh.yml", create_env_manifest("micro", public))
     for name in ("primary", "meta"):
         _write(boshes / f"bosh-{name}.yml", deployment_manifest(name, public))
+    _write(boshes / "app.yml", app_manifest(public))
     # A director refuses a static range with its own address, and Meta inherits Micro's cloud config.
     for name, static in (("micro", "primary"), ("primary", "meta"), ("meta", "primary")):
-        _write(boshes / f"cloud-config-{name}.yml", cloud_config(paths.ADDRESSES[static]))
+        of_app = [address for group in paths.APP_ADDRESSES.values() for address in group] if name == "primary" else []
+        _write(boshes / f"cloud-config-{name}.yml", cloud_config(paths.ADDRESSES[static], *of_app))
 
 
 def definitions(address: str) -> list[dict[str, Any]]:
@@ -189,13 +191,7 @@ def deployment_manifest(name: str, public_key: str) -> dict[str, Any]:
     return {
         "name": f"bosh-{name}",
         "releases": [{"name": paths.RELEASE[0], "version": paths.RELEASE[1]}],
-        "stemcells": [{"alias": "default", "name": paths.STEMCELL[0], "version": paths.STEMCELL[1]}],
-        "update": {
-            "canaries": 1,
-            "max_in_flight": 1,
-            "canary_watch_time": "1000-120000",
-            "update_watch_time": "1000-120000",
-        },
+        **_stemcell_and_update(),
         "instance_groups": [
             {
                 "name": GROUP,
@@ -212,6 +208,56 @@ def deployment_manifest(name: str, public_key: str) -> dict[str, Any]:
     }
 
 
+def app_manifest(public_key: str) -> dict[str, Any]:
+    """Jobs that show in which order BBR's scripts were run: a stateless group of two, and one with a disk."""
+    users = {"users": [{"name": "jumpbox", "public_key": public_key}]}
+
+    def group(name: str, jobs: list[str], **more: Any) -> dict[str, Any]:
+        addresses, release = paths.APP_ADDRESSES[name], paths.APP_RELEASE[0]
+        return {
+            "name": name,
+            "instances": len(addresses),
+            "azs": ["z1"],
+            "vm_type": "default",
+            "stemcell": "default",
+            **more,
+            "networks": [{"name": "default", "static_ips": addresses}],
+            "jobs": [
+                {"name": "user_add", "release": paths.RELEASE[0], "properties": users},
+                *({"name": job, "release": release, "properties": {}} for job in jobs),
+            ],
+        }
+
+    return {
+        "name": "lab-app",
+        "releases": [
+            _release(paths.RELEASE, paths.ARTIFACTS / "release.tgz"),
+            _release(paths.APP_RELEASE, paths.ARTIFACTS / "lab-app.tgz"),
+        ],
+        **_stemcell_and_update(),
+        "instance_groups": [
+            group("app", ["web", "worker"]),
+            group("data", ["records", "cache"], persistent_disk_type="default"),
+        ],
+    }
+
+
+def _stemcell_and_update() -> dict[str, Any]:
+    return {
+        "stemcells": [{"alias": "default", "name": paths.STEMCELL[0], "version": paths.STEMCELL[1]}],
+        "update": {
+            "canaries": 1,
+            "max_in_flight": 1,
+            "canary_watch_time": "1000-120000",
+            "update_watch_time": "1000-120000",
+        },
+    }
+
+
+def _release(release: tuple[str, str], tarball: Path) -> dict[str, Any]:
+    return {"name": release[0], "version": release[1], "url": _file(tarball), "sha1": _sha1(tarball)}
+
+
 def create_env_manifest(name: str, public_key: str) -> dict[str, Any]:
     """A director for `bosh create-env`."""
     address = paths.ADDRESSES[name]
@@ -222,14 +268,7 @@ def create_env_manifest(name: str, public_key: str) -> dict[str, Any]:
     }
     return {
         "name": name,
-        "releases": [
-            {
-                "name": paths.RELEASE[0],
-                "version": paths.RELEASE[1],
-                "url": _file(paths.ARTIFACTS / "release.tgz"),
-                "sha1": _sha1(paths.ARTIFACTS / "release.tgz"),
-            }
-        ],
+        "releases": [_release(paths.RELEASE, paths.ARTIFACTS / "release.tgz")],
         "resource_pools": [
             {
                 "name": "vms",
@@ -280,7 +319,7 @@ def create_env_manifest(name: str, public_key: str) -> dict[str, Any]:
     }
 
 
-def cloud_config(static: str) -> dict[str, Any]:
+def cloud_config(*static: str) -> dict[str, Any]:
     return {
         "azs": [{"name": "z1", "cloud_properties": {}}],
         "vm_types": [
@@ -299,7 +338,7 @@ def cloud_config(static: str) -> dict[str, Any]:
                         "gateway": paths.GATEWAY,
                         "dns": [paths.GATEWAY],
                         "reserved": ["10.10.0.1-10.10.0.3", "10.10.0.6-10.10.0.31", "10.10.0.64-10.10.0.254"],
-                        "static": [static],
+                        "static": list(static),
                     }
                 ],
             }

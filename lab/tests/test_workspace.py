@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,13 +20,14 @@ import sqlalchemy as sa
 import yaml
 from boshlab import paths, release, render, workspace
 from boshlab.bosh_cli import env
-from boshlab.director import plan
+from boshlab.director import plan, tasks
 from boshlab.director.db import Config, Release, ReleaseVersion, Stemcell, Template, migrate
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from sqlalchemy.orm import Session
 
 CLIS = ["lab", *(["real"] if os.environ.get("BOSH_REAL_CLI") else [])]
+TARBALLS = {"release.tgz": paths.RELEASE, "lab-app.tgz": paths.APP_RELEASE}
 LEAVES = {
     "nats_server_tls": "nats_ca",
     "nats_clients_director_tls": "nats_ca",
@@ -100,6 +104,32 @@ def test_the_cli_issues_anew_what_shared_cas_have_not_signed(cli: str, tmp_path:
     assert jobs["nats"]["nats"]["tls"]["server"]["certificate"] == made["nats_server_tls"]["certificate"]
 
 
+@contextmanager
+def _director(directory: Path, cloud: dict[str, Any]) -> Iterator[tuple[Session, Any]]:
+    """The database and the blobstore of a director that has stemcell, releases and a cloud config."""
+    blobs: dict[str, bytes] = {}
+    engine = sa.create_engine("sqlite://")
+    migrate(engine, {})
+    with Session(engine) as session:
+        name, version = paths.STEMCELL
+        session.add(Stemcell(name=name, version=version, cid="s", operating_system="os"))
+        for number, (tarball, of_release) in enumerate(TARBALLS.items(), start=1):
+            release.build(directory / tarball, of_release)
+            session.add(Release(id=number, name=of_release[0]))
+            session.add(ReleaseVersion(id=number, version=of_release[1], release_id=number))
+            for path, data in render.read_tgz((directory / tarball).read_bytes()).items():
+                if path.startswith("jobs/"):
+                    blob = f"{number}/{path}"
+                    blobs[blob] = data
+                    session.add(
+                        Template(name=Path(path).stem, version="1", blobstore_id=blob, release_version_id=number)
+                    )
+        session.add(Config(name="default", type="cloud", content=yaml.safe_dump(cloud)))
+        session.flush()
+        yield session, SimpleNamespace(get=blobs.__getitem__)
+    engine.dispose()
+
+
 def test_director_and_create_env_take_a_manifest_with_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,30 +137,48 @@ def test_director_and_create_env_take_a_manifest_with_variables(
     (tmp_path / "stemcell.tgz").write_bytes(b"x")
     release.build(tmp_path / "release.tgz")
     env.Manifest(workspace.create_env_manifest("micro", "ssh-ed25519 AAAA"), "sha").check()
-    members = render.read_tgz((tmp_path / "release.tgz").read_bytes())
-    jobs = {name: data for name, data in members.items() if name.startswith("jobs/")}
-    engine = sa.create_engine("sqlite://")
-    migrate(engine, {})
     manifest = workspace.deployment_manifest("meta", "ssh-ed25519 AAAA")
-    with Session(engine) as session:
-        name, version = paths.STEMCELL
-        session.add(Stemcell(name=name, version=version, cid="s", operating_system="os"))
-        session.add(Release(id=1, name=paths.RELEASE[0]))
-        session.add(ReleaseVersion(id=1, version=paths.RELEASE[1], release_id=1))
-        session.add_all(
-            Template(name=Path(job).stem, version="1", blobstore_id=job, release_version_id=1) for job in jobs
-        )
-        session.add(Config(name="default", type="cloud", content=yaml.safe_dump(workspace.cloud_config(ADDRESS))))
-        session.flush()
-        store: Any = SimpleNamespace(get=jobs.__getitem__)
+    with _director(tmp_path, workspace.cloud_config(ADDRESS)) as (session, store):
         digests = set()
         # All of them as the lab's CLI sends them, none as the real one does, which leaves out what it found.
         for definitions in (manifest["variables"], []):
             (wanted,) = plan.plan(session, store, manifest | {"variables": definitions}, paths.ADDRESSES["primary"])
             digests.add(wanted.digest)
         assert len(digests) == 1
-    engine.dispose()
     assert plan.diff(manifest, manifest) == []
     added = plan.diff(manifest | {"variables": []}, manifest)
     assert {state for _line, state in added} == {None, "added"}
     assert [line for line, state in added if state is None] == ["variables:"]
+
+
+def test_primary_can_deploy_what_the_workspace_has_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ARTIFACTS", "WORKSPACE"):
+        monkeypatch.setattr(paths, name, tmp_path / name)
+    paths.ARTIFACTS.mkdir()
+    for name, of_release in TARBALLS.items():
+        release.build(paths.ARTIFACTS / name, of_release)
+    (paths.ARTIFACTS / "stemcell.tgz").write_bytes(b"x")
+    workspace.write()
+    boshes = paths.WORKSPACE / "boshes"
+    app, cloud = (yaml.safe_load((boshes / name).read_text()) for name in ("app.yml", "cloud-config-primary.yml"))
+    for wanted in app["releases"]:
+        tarball = Path(wanted["url"].removeprefix("file://"))
+        assert TARBALLS[tarball.name] == (wanted["name"], wanted["version"])
+        assert wanted["sha1"] == hashlib.sha1(tarball.read_bytes()).hexdigest()
+    with _director(tmp_path, cloud) as (session, store):
+        found = plan.plan(session, store, app, paths.ADDRESSES["primary"])
+        assert [(one.group["name"], one.index, one.spec["networks"]["default"]["ip"]) for one in found] == [
+            ("app", 0, "10.10.0.32"),
+            ("app", 1, "10.10.0.33"),
+            ("data", 0, "10.10.0.34"),
+        ]
+        assert [one.disk_mb > 0 for one in found] == [False, False, True]
+        jobs = [[job["name"] for job in one.spec["apply"]["job"]["templates"]] for one in found]
+        assert jobs == [["user_add", "web", "worker"]] * 2 + [["user_add", "records", "cache"]]
+        assert {one.spec["cloud_properties"].get("iaas_access") for one in found} == {None}
+        archive = render.read_tgz(found[0].archive)
+        assert b"app/0 at 10.10.0.32" in archive["worker/bin/pre-start"]
+    cloud = yaml.safe_load((boshes / "cloud-config-meta.yml").read_text())
+    refused = pytest.raises(tasks.Failure, match=r"static ip '10\.10\.0\.32', which belongs to no subnet")
+    with _director(tmp_path, cloud) as (session, store), refused:
+        plan.plan(session, store, app, paths.ADDRESSES["meta"])

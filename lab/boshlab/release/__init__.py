@@ -2,8 +2,8 @@
 
 """The lab's releases, in the format of real ones, but with no packages: the software is in the stemcell.
 
-A release is a directory with `jobs`, and perhaps `common`: templates that several of its jobs have. A job is a directory:
-`spec.yml` (templates and where they go), `monit`, `templates/`.
+A release is a directory with `jobs`, and perhaps `common`: templates that several of its jobs have. A job is a
+directory: `spec.yml` (templates and where they go), `monit`, `templates/`.
 """
 
 from __future__ import annotations
