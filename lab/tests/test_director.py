@@ -25,7 +25,10 @@ from boshlab.director.db import (
     Instance,
     Lock,
     PersistentDisk,
+    Release,
+    ReleaseVersion,
     Task,
+    Template,
     Vm,
     migrate,
     now,
@@ -517,6 +520,19 @@ def test_configs_have_versions_of_which_the_last_is_current(director: Director) 
         director.client.request("DELETE", "/configs", params={"type": "resurrection", "name": "n"}).status_code == 204
     )
     assert director.client.get("/configs", params=query).json() == []
+
+
+def test_a_release_is_looked_at_before_it_is_uploaded_again(director: Director) -> None:
+    director.add(
+        Release(id=1, name="lab-app"),
+        ReleaseVersion(id=1, version="1.0.0", release_id=1),
+        *(Template(name=name, version="f", blobstore_id=name, release_version_id=1) for name in ("worker", "web")),
+    )
+    told = director.client.get("/releases/lab-app", params={"version": "1.0.0"}).json()
+    assert ([job["name"] for job in told["jobs"]], told["packages"]) == (["web", "worker"], [])
+    for path, code in (("lab-app?version=2", 30006), ("none?version=1.0.0", 30005)):
+        answer = director.client.get(f"/releases/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, code)
 
 
 def test_events_are_found_by_what_they_are_about(director: Director) -> None:

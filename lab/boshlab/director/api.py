@@ -35,6 +35,7 @@ from boshlab.director.db import (
     ReleaseVersion,
     Stemcell,
     Task,
+    Template,
     Vm,
     attribute,
     now,
@@ -303,6 +304,32 @@ def list_releases(call: Call) -> Any:
         }
         for release in call.session.scalars(sa.select(Release).order_by(Release.name))
     ]
+
+
+def inspect_release(call: Call) -> Any:
+    """Of one version: the CLI asks before it uploads a release that a manifest has with its URL."""
+    name, version = call.path["name"], call.query.get("version", "")
+    if call.session.scalars(sa.select(Release).where(Release.name == name)).first() is None:
+        raise Refused(404, 30005, f"Release '{name}' doesn't exist")
+    query = sa.select(ReleaseVersion).join(Release).where(Release.name == name, ReleaseVersion.version == version)
+    row = call.session.scalars(query).first()
+    if row is None:
+        raise Refused(404, 30006, f"Release version '{name}/{version}' doesn't exist")
+    templates = sa.select(Template).where(Template.release_version_id == row.id).order_by(Template.name)
+    return {
+        "jobs": [
+            {
+                "name": job.name,
+                "blobstore_id": job.blobstore_id,
+                "sha1": f"sha256:{job.version}",
+                "fingerprint": job.version,
+                "consumes": [],
+                "provides": [],
+            }
+            for job in call.session.scalars(templates)
+        ],
+        "packages": [],
+    }
 
 
 def add_release(call: Call) -> Any:
@@ -643,6 +670,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/stemcell_uploads", stemcell_needed),
     ("DELETE", "/stemcells/{name}/{version}", remove_stemcell),
     ("GET", "/releases", list_releases),
+    ("GET", "/releases/{name}", inspect_release),
     ("POST", "/releases", add_release),
     ("DELETE", "/releases/{name}", remove_release),
     ("POST", "/packages/matches", match_packages),
