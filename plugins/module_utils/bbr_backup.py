@@ -10,19 +10,30 @@ Sources: bosh-backup-and-restore backup/{backup_directory,metadata}.go, orchestr
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tarfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import IO, Any, Protocol, cast
 
 from ansible.module_utils.common.yaml import yaml_load
 
 METADATA = "metadata"
+#: Ours beside it.
+ABOUT = "bosh_ha.json"
+#: At the end of the name of a backup that is not finished.
+PARTIAL = ".part"
 #: What each kind of failure adds to the exit code.
 EXIT_BITS = {"failed": 1, "lock": 4, "unlock": 8, "cleanup": 16}
 _TIME = "%Y/%m/%d %H:%M:%S UTC"
 _CHUNK = 1 << 20
+
+
+class Readable(Protocol):
+    """All that is asked of a stream."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 class Damaged(ValueError):
@@ -74,6 +85,37 @@ def metadata(sums: dict[Artifact, dict[str, str]], begun: datetime, ended: datet
     return found | {"backup_activity": activity}
 
 
+def write_metadata(directory: str, data: dict[str, Any]) -> None:
+    """`metadata`, on the disk once this has returned. What is JSON is YAML, too."""
+    path = os.path.join(directory, METADATA)
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(data, stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def half_done(parent: str, name: str) -> list[str]:
+    """Names of backups of a deployment that were begun and never finished."""
+    if not os.path.isdir(parent):
+        return []
+    return sorted(one for one in os.listdir(parent) if one.startswith(f"{name}_") and one.endswith(PARTIAL))
+
+
+def about(directory: str) -> dict[str, Any]:
+    """What we kept beside a backup; nothing for one that bbr made. Raises Damaged."""
+    path = os.path.join(directory, ABOUT)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            data = json.load(stream)
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise Damaged(f"{path} cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise Damaged(f"{path} is no mapping")
+    return data
+
+
 def sums_of(data: dict[str, Any]) -> dict[Artifact, dict[str, str]]:
     """The reverse of `metadata`. Raises Damaged where the content is not of this shape."""
     found = {}
@@ -103,10 +145,10 @@ def read_metadata(directory: str) -> dict[str, Any]:
     return data
 
 
-def tar_sums(stream: BinaryIO) -> dict[str, str]:
+def tar_sums(stream: Readable) -> dict[str, str]:
     """SHA-256 of each regular file of a tar that is read once, from front to end. Raises tarfile.TarError, OSError."""
     found = {}
-    with tarfile.open(fileobj=stream, mode="r|") as tar:
+    with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|", bufsize=_CHUNK) as tar:
         for member in tar:
             content = tar.extractfile(member) if member.isfile() else None
             if content is None:
@@ -133,15 +175,31 @@ def check(directory: str) -> dict[Artifact, dict[str, str]]:
             raise Damaged(f"{path} is not there, and {METADATA} names it") from None
         except (OSError, tarfile.TarError) as error:
             raise Damaged(f"{path} cannot be read as a tar: {error}") from None
-        _compare(path, wanted, there)
+        compare(path, wanted, there)
     return sums
 
 
-def _compare(path: str, wanted: dict[str, str], there: dict[str, str]) -> None:
+def printed_sums(printed: bytes) -> dict[str, str]:
+    """What `sha256sum -z` printed, by path. Raises Damaged for anything else."""
+    found = {}
+    for line in printed.split(b"\0"):
+        digest, mark, name = line[:64], line[64:66], line[66:]
+        if line and (mark not in (b"  ", b" *") or not name):
+            raise Damaged(f"sha256sum printed {line[:100]!r}, which is no sum")
+        if line:
+            found[os.fsdecode(name)] = digest.decode()
+    return found
+
+
+def compare(path: str, wanted: dict[str, str], there: dict[str, str], who: str = METADATA) -> None:
+    """Raises Damaged, which names the file, where a directory or tar is not what was summed up.
+
+    who: where `wanted` is from.
+    """
     for name in sorted(wanted.keys() | there.keys()):
         if name not in there:
-            raise Damaged(f"{path} is without {name}, which {METADATA} names")
+            raise Damaged(f"{path} is without {name}, which {who} names")
         if name not in wanted:
-            raise Damaged(f"{path} has {name}, of which {METADATA} knows nothing")
+            raise Damaged(f"{path} has {name}, of which {who} knows nothing")
         if wanted[name] != there[name]:
-            raise Damaged(f"{path} is damaged: {name} has another SHA-256 than in {METADATA}")
+            raise Damaged(f"{path} is damaged: {name} has another SHA-256 than in {who}")

@@ -87,6 +87,11 @@ def parse_metadata(text: str, with_releases: bool = True) -> dict[str, Any]:
     }
 
 
+def shared_name(job: str, release: str) -> str:
+    """Name of what one instance leaves for all. Source: instance/job.go, backupOneRestoreAllArtifactName."""
+    return f"{job}-{release}-backup-one-restore-all"
+
+
 def waves(jobs: list[Job], order: str) -> list[list[Job]]:
     """Which jobs are locked at once, first to last; they are unlocked in the reverse. order: backup or restore.
 
@@ -120,3 +125,27 @@ def _cycle(jobs: list[Job], order: str) -> list[str]:
         way.append(before[way[-1]])
     circle = list(reversed(way[way.index(way[-1]) :]))
     return [f"{name} on {instance}" for name, instance in circle]
+
+
+def waves_by_host(found: dict[str, list[dict[str, Any]]], order: str) -> list[dict[str, list[str]]]:
+    """The waves of jobs as bosh.ha.bbr_jobs tells them of each host; in each wave the names of its jobs, by host.
+
+    Raises Cycle.
+    """
+    jobs = [
+        Job(
+            name=one["name"],
+            instance=host,
+            release=one.get("release", ""),
+            before={order: tuple((str(job), str(release)) for job, release in one["before"][order])},
+        )
+        for host, listed in found.items()
+        for one in listed
+    ]
+    told = []
+    for wave in waves(jobs, order):
+        by_host: dict[str, list[str]] = {}
+        for job in wave:
+            by_host.setdefault(job.instance, []).append(job.name)
+        told.append(by_host)
+    return told

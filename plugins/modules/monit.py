@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: monit
-short_description: Start or stop all of monit's processes on a BOSH VM, and prove it
+short_description: Start or stop monit's processes on a BOSH VM, and prove it
 version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
@@ -34,6 +34,13 @@ options:
     type: list
     elements: str
     default: []
+  only:
+    description:
+      - Names, or patterns of names as V(worker_*), of the processes that are meant, instead of all of them.
+      - That these are stopped is told by monit alone. Ports and holders of the store are those of others, too.
+    type: list
+    elements: str
+    default: []
   ports:
     description: TCP ports that must be open after a start and closed after a stop.
     type: list
@@ -54,6 +61,12 @@ EXAMPLES = r"""
   bosh.ha.monit:
     state: stopped
     ports: [25555, 4222, 25250, 5432]
+  become: true
+
+- name: Stop whoever works on a director's tasks
+  bosh.ha.monit:
+    state: stopped
+    only: ['worker_*']
   become: true
 """
 
@@ -101,6 +114,7 @@ holders:
 """
 
 import time
+from fnmatch import fnmatch
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -121,11 +135,29 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     return seen
 
 
+def meant(module: AnsibleModule, seen: dict[str, Any]) -> list[str]:
+    """Which processes are to be started or stopped; fails where a name or pattern of O(only) fits none."""
+    for pattern in module.params["only"]:
+        if not any(fnmatch(name, pattern) for name in seen["processes"]):
+            module.fail_json(
+                msg=f"monit does not know {pattern}: it has {', '.join(sorted(seen['processes']))}", **seen
+            )
+    return [name for name in seen["processes"] if any(fnmatch(name, one) for one in module.params["only"])]
+
+
+def is_done(state: str, names: list[str], seen: dict[str, Any]) -> bool:
+    if names:
+        wanted = "running" if state == "started" else "not monitored"
+        return all(seen["processes"].get(name) == wanted for name in names)
+    return bool(seen["all_running" if state == "started" else "all_stopped"])
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["started", "stopped"]},
             "processes": {"type": "list", "elements": "str", "default": []},
+            "only": {"type": "list", "elements": "str", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},
             "store": {"type": "path", "default": "/var/vcap/store"},
             "timeout": {"type": "int", "default": 300},
@@ -141,18 +173,20 @@ def main() -> None:
             "open it first (bosh.ha.store_fence, state open)",
             **seen,
         )
-    done = {"started": "all_running", "stopped": "all_stopped"}.get(state, "")
-    if not done or seen[done]:
+    names = meant(module, seen)
+    if not state or is_done(state, names, seen):
         module.exit_json(changed=False, **seen)
     if module.check_mode:
         module.exit_json(changed=True, **seen)
     verb = "start" if state == "started" else "stop"
     until = time.monotonic() + module.params["timeout"]
-    order(module, verb, until)
-    while not seen[done]:
+    for name in names or ["all"]:
+        order(module, verb, name, until)
+    while not is_done(state, names, seen):
         if time.monotonic() > until:
             module.fail_json(
-                msg=f"after {module.params['timeout']} s `monit {verb} all` is not done: {host_processes.told(seen)}",
+                msg=f"after {module.params['timeout']} s `monit {verb} {' '.join(names) or 'all'}` is not done: "
+                f"{host_processes.told(seen)}",
                 changed=True,
                 **seen,
             )
@@ -161,17 +195,17 @@ def main() -> None:
     module.exit_json(changed=True, **seen)
 
 
-def order(module: AnsibleModule, verb: str, until: float) -> None:
+def order(module: AnsibleModule, verb: str, name: str, until: float) -> None:
     """Tell monit; while it is busy with another order it refuses, so it is told again."""
     while True:
         try:
-            rc, out, err = monit_status.tell(module.run_command, module.params["path"], verb, "all")
+            rc, out, err = monit_status.tell(module.run_command, module.params["path"], verb, name)
         except monit_status.NoAnswer as error:
             module.fail_json(msg=str(error))
         if rc == 0:
             return
         if time.monotonic() > until:
-            module.fail_json(msg=f"`monit {verb} all` failed: {(err or out).strip()}", rc=rc)
+            module.fail_json(msg=f"`monit {verb} {name}` failed: {(err or out).strip()}", rc=rc)
         time.sleep(PAUSE)
 
 

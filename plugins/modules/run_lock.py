@@ -55,6 +55,11 @@ pid:
   returned: always
   type: int
   sample: 4711
+host:
+  description: Name of the control node.
+  returned: always
+  type: str
+  sample: jumpbox
 taken_over:
   description: The lock was that of a run that is dead.
   returned: when O(state=held)
@@ -80,13 +85,13 @@ def main() -> None:
     try:
         me = run_lock.identify(run_lock.runner(os.getpid()))
         if module.params["state"] == "free":
-            module.exit_json(changed=run_lock.free(path, me, check), pid=me.pid)
+            module.exit_json(changed=run_lock.free(path, me, check), pid=me.pid, host=me.host)
         changed, taken_over = run_lock.hold(path, me, check)
     except run_lock.Locked as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{path} cannot be used as a lock: {error}")
-    module.exit_json(changed=changed, taken_over=taken_over, pid=me.pid)
+    module.exit_json(changed=changed, taken_over=taken_over, pid=me.pid, host=me.host)
 
 
 if __name__ == "__main__":

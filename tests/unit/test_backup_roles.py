@@ -1,0 +1,287 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backup and restore roles over two VMs that are directories, reached by an ssh that runs its command here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .role_runner import link_collection, write_program
+
+SSH = """
+import subprocess
+words = sys.argv[1:]
+if "-V" in words:
+    sys.exit(0)
+host, command = words[-2:]
+if os.path.exists(f"{TOP}/cut-{host}"):
+    print(f"ssh: connect to host {host} port 22: No route to host", file=sys.stderr)
+    sys.exit(255)
+sys.exit(subprocess.call(["/bin/sh", "-c", command]))
+"""
+#: Appends to a log who ran; fails, hangs or cuts its host off where a file says so.
+SCRIPT = """#!/bin/sh
+echo "{host} {job} {script} ${{BBR_AFTER_BACKUP_SCRIPTS_SUCCESSFUL:--}}" >> {top}/order.log
+if [ -e {top}/fault-{host}-{job}-{script} ]; then . {top}/fault-{host}-{job}-{script}; fi
+{body}
+"""
+PLAYBOOK = """
+- hosts: vms
+  gather_facts: false
+  module_defaults:
+    bosh.ha.bbr_jobs: &where
+      jobs_dir: "{{ top }}/{{ inventory_hostname }}/jobs"
+      artifacts_dir: "{{ top }}/{{ inventory_hostname }}/artifacts"
+    bosh.ha.bbr_script: *where
+    bosh.ha.bbr_directory: &only
+      artifacts_dir: "{{ top }}/{{ inventory_hostname }}/artifacts"
+    bosh.ha.bbr_artifact: *only
+  tasks:
+    - ansible.builtin.include_role:
+        name: "bosh.ha.{{ role }}"
+    - ansible.builtin.debug:
+        var: backup_deployment_done
+      when: backup_deployment_done is defined
+"""
+PATIENCE = 300
+
+
+@dataclass
+class Vms:
+    """jobs: {host: {job: {script: body}}}, as they were made by `add`."""
+
+    top: Path
+
+    def add(self, host: str, job: str, metadata: dict[str, object] | None = None, **bodies: str) -> None:
+        directory = self.top / host / "jobs" / job / "bin" / "bbr"
+        directory.mkdir(parents=True)
+        for name, body in bodies.items():
+            script = name.replace("_", "-")
+            text = SCRIPT.format(host=host, job=job, script=script, top=self.top, body=body)
+            (directory / script).write_text(text, encoding="utf-8")
+        if metadata is not None:
+            (directory / "metadata").write_text(
+                f"#!/bin/sh\ncat <<'EOF'\n{yaml.safe_dump(metadata)}EOF\n", encoding="utf-8"
+            )
+        for path in directory.iterdir():
+            path.chmod(0o755)
+
+    def fault(self, host: str, job: str, script: str, shell: str) -> None:
+        (self.top / f"fault-{host}-{job}-{script}").write_text(shell, encoding="utf-8")
+
+    def play(self, role: str, *words: str, **variables: object) -> tuple[int, str]:
+        """Exit code, and what was told, as one line."""
+        given = {"role": role, "top": str(self.top)} | variables
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).parent / "ansible-playbook"),
+                "-i",
+                "hosts.json",
+                "-e",
+                json.dumps(given),
+                *words,
+                "play.yml",
+            ],
+            cwd=self.top,
+            env={name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+            | {
+                "ANSIBLE_COLLECTIONS_PATH": str(self.top),
+                "ANSIBLE_HOME": str(self.top / "home"),
+                "ANSIBLE_PIPELINING": "true",
+                "ANSIBLE_SSH_ARGS": "",
+                "ANSIBLE_LOCALHOST_WARNING": "false",
+                "ANSIBLE_NOCOLOR": "true",
+            },
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return done.returncode, " ".join((done.stdout + done.stderr).replace("\\n", " ").split())
+
+    def order(self) -> list[str]:
+        log = self.top / "order.log"
+        return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+
+    def backups(self) -> list[Path]:
+        return sorted(path for path in (self.top / "backups").iterdir() if path.is_dir())
+
+
+@pytest.fixture
+def vms(tmp_path: Path) -> Vms:
+    link_collection(tmp_path, {})
+    write_program(tmp_path / "ssh", SSH, TOP=str(tmp_path))
+    hosts = {
+        name: {"ansible_ssh_executable": str(tmp_path / "ssh"), "backup_deployment_group": group}
+        for name, group in (("vm1", "web"), ("vm2", "db"))
+    }
+    everyone = {
+        "ansible_python_interpreter": sys.executable,
+        "ansible_user": "root",
+        "ansible_become": False,
+        "backup_deployment_name": "app",
+        "backup_deployment_dir": str(tmp_path / "backups"),
+        "backup_deployment_reconnect": 5,
+    }
+    inventory = {
+        "vms": {"hosts": hosts},
+        "all": {"vars": everyone, "hosts": {"localhost": {"ansible_connection": "local"}}},
+    }
+    (tmp_path / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
+    (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
+    for host in ("vm1", "vm2"):
+        (tmp_path / host).mkdir()
+    return Vms(tmp_path)
+
+
+LEAVE = 'echo "state of {0}" > "${{BBR_ARTIFACT_DIRECTORY}}state"'.format
+
+
+def add_usual(vms: Vms) -> None:
+    """web locks before db, and unlocks after it."""
+    locks = {"backup_should_be_locked_before": [{"job_name": "db", "release": "app"}]}
+    vms.add("vm1", "web", locks, pre_backup_lock="", backup=LEAVE("web"), post_backup_unlock="")
+    vms.add("vm2", "db", {}, pre_backup_lock="", backup=LEAVE("db"), post_backup_unlock="")
+    vms.add("vm2", "quiet", {"skip_bbr_scripts": True}, backup="exit 1", pre_backup_lock="exit 1")
+
+
+RELEASES = {"web": "app", "db": "app", "quiet": "app"}
+
+
+def test_a_deployment_is_locked_backed_up_and_unlocked_in_its_order(vms):
+    add_usual(vms)
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc == 0, told
+    order = vms.order()
+    assert order[:2] == ["vm1 web pre-backup-lock -", "vm2 db pre-backup-lock -"]
+    assert sorted(order[2:4]) == ["vm1 web backup -", "vm2 db backup -"]
+    assert order[4:] == ["vm2 db post-backup-unlock true", "vm1 web post-backup-unlock true"]
+    [backup] = vms.backups()
+    assert sorted(path.name for path in backup.iterdir()) == [
+        "bosh_ha.json",
+        "db-0-db.tar",
+        "metadata",
+        "web-0-web.tar",
+    ]
+    metadata = yaml.safe_load((backup / "metadata").read_text(encoding="utf-8"))
+    assert {one["name"]: [art["name"] for art in one["artifacts"]] for one in metadata["instances"]} == {
+        "web": ["web"],
+        "db": ["db"],
+    }
+    assert list(metadata["instances"][0]["artifacts"][0]["checksums"]) == ["./state"]
+    assert not list(vms.top.glob("vm*/artifacts"))
+
+
+UNLOCKED = ["vm1 web post-backup-unlock", "vm2 db post-backup-unlock"]
+
+
+def unlocked(vms: Vms) -> list[str]:
+    return sorted(line.rsplit(" ", 1)[0] for line in vms.order() if "unlock" in line)
+
+
+@pytest.mark.parametrize(
+    ("script", "shell", "words", "code"),
+    [
+        ("pre-backup-lock", "echo no lock is to be had; exit 3", "failed with exit code 3: no lock is to be had", 4),
+        ("backup", "echo the disk is full >&2; exit 1", "backup of db failed with exit code 1: the disk is full", 1),
+        ("backup", "sleep 60", "backup of db did not end in 3 s, and was ended", 1),
+        # The connection breaks while the script runs, and is there again when it is to be unlocked.
+        ("backup", "touch {top}/cut-vm2; (sleep 4; rm {top}/cut-vm2) & exit 1", "backup of db failed", 1),
+    ],
+)
+def test_what_fails_is_told_and_all_is_unlocked_and_removed(vms, script, shell, words, code):
+    add_usual(vms)
+    vms.fault("vm2", "db", script, shell.format(top=vms.top))
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES, backup_deployment_timeout=3)
+    assert rc != 0
+    assert f"the backup of app failed (exit code {code}):" in told
+    assert words in told
+    assert unlocked(vms) == UNLOCKED
+    assert all(line.endswith(" false") for line in vms.order() if "unlock" in line)
+    assert not list(vms.top.glob("vm*/artifacts"))
+    assert [path.name for path in vms.backups() if not path.name.endswith(".part")] == []
+
+
+def test_a_job_that_cannot_be_unlocked_costs_no_backup(vms):
+    add_usual(vms)
+    vms.fault("vm1", "web", "post-backup-unlock", "echo it is stuck; exit 1")
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    [backup] = vms.backups()
+    assert rc != 0
+    assert f"was made, {backup}, but: post-backup-unlock of web failed with exit code 1: it is stuck" in told
+    assert (backup / "metadata").exists()
+    assert unlocked(vms) == UNLOCKED
+    assert not list(vms.top.glob("vm*/artifacts"))
+
+
+def test_what_a_killed_backup_left_is_unlocked_and_removed_first(vms):
+    add_usual(vms)
+    left = vms.top / "vm2" / "artifacts"
+    left.mkdir()
+    (left / "db").mkdir()
+    owner = f"{os.uname().nodename}:{vms.top}/backups"
+    (left / ".bosh_ha").write_text(json.dumps({"owner": owner, "deed": "backup"}), encoding="utf-8")
+    half = vms.top / "backups" / "app_20260101T000000Z.part"
+    half.mkdir(parents=True)
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc == 0, told
+    # Who knows which of them it had locked.
+    assert sorted(vms.order()[:2]) == [f"{line} false" for line in UNLOCKED]
+    assert len(vms.order()) == 8
+    assert not half.exists()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("mark", "words"),
+    [
+        ("", "none of ours: bbr runs, or was ended in the middle of it"),
+        (json.dumps({"owner": "elsewhere:/b", "deed": "restore"}), "a restore of elsewhere:/b runs, or was ended"),
+    ],
+)
+def test_a_vm_that_somebody_else_works_on_is_refused_and_left(vms, mark, words):
+    add_usual(vms)
+    left = vms.top / "vm2" / "artifacts"
+    left.mkdir()
+    if mark:
+        (left / ".bosh_ha").write_text(mark, encoding="utf-8")
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc != 0
+    assert f"vm2: {left} is there, and {words}" in told
+    assert (vms.order(), left.exists()) == ([], True)
+
+
+def test_bad_input_is_told_before_anything_is_locked(vms):
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc != 0
+    assert "app has no job with bin/bbr/backup on vm1, vm2, so there is nothing that could be backed up" in told
+    add_usual(vms)
+    vms.add(
+        "vm2", "cache", {"backup_should_be_locked_before": [{"job_name": "web", "release": "app"}]}, pre_backup_lock=""
+    )
+    (vms.top / "vm2/jobs/db/bin/bbr/metadata").write_text(
+        "#!/bin/sh\necho 'backup_should_be_locked_before: [{job_name: cache, release: app}]'\n", encoding="utf-8"
+    )
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES | {"cache": "app"})
+    assert rc != 0
+    for way in ("web on vm1 -> db on vm2", "db on vm2 -> cache on vm2", "cache on vm2 -> web on vm1"):
+        assert way in told
+    assert vms.order() == []
+
+
+def test_what_was_changed_on_the_way_is_found(vms):
+    add_usual(vms)
+    # The sums are asked for in another connection than the tar.
+    vms.add("vm1", "odd", {}, backup='echo 1 > "$BBR_ARTIFACT_DIRECTORY/a"; mkfifo "$BBR_ARTIFACT_DIRECTORY/pipe"')
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc == 0, told
