@@ -274,6 +274,23 @@ def test_a_resolution_that_is_cancelled_ends_the_task(director: Director, monkey
     assert ended["state"] == "cancelled"
 
 
+def test_no_transaction_is_open_while_an_agent_or_the_cpi_is_asked(
+    director: Director, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restore of the database would wait for it, and the task for the restore."""
+    director.add(Task(username="a", type="scan", description="x"))
+    context = tasks.Context(director.engine, CONFIG, 1)
+    monkeypatch.setattr(World, "wait_until_ready", lambda *_arguments: context.session.in_transaction(), raising=False)
+    monkeypatch.setattr(World, "call", lambda *_arguments: context.session.in_transaction())
+    for ask in (lambda: context.agents.wait_until_ready("agent-0", 1), lambda: context.cpi.call("has_vm", "vm-0")):
+        deployment = jobs.deployment_named(context, "bosh-primary")
+        deployment.manifest = "name: changed"
+        assert context.session.in_transaction() and ask() is False
+    with Session(director.engine) as session:
+        assert session.get_one(Deployment, 1).manifest == "name: changed"
+    context.session.close()
+
+
 def test_a_task_ends_even_where_its_logs_cannot_be_written(director: Director, tmp_path: Path) -> None:
     (tmp_path / "tasks").write_text("no directory, as on a full disk")
     director.client.post("/deployments/bosh-primary/scans")

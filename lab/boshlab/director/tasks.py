@@ -39,6 +39,25 @@ class Failure(Exception):
         self.code = code
 
 
+class _Patient:
+    """A client whose answers take time: while a task waits for one it has no transaction open, as in BOSH.
+
+    An open one, even of a mere look, would hold up a restore of the database, and with it everybody.
+    """
+
+    def __init__(self, session: Session, client: Any) -> None:
+        self._session, self._client = session, client
+
+    def __getattr__(self, name: str) -> Any:
+        deed = getattr(self._client, name)
+
+        def done(*arguments: Any, **options: Any) -> Any:
+            self._session.commit()
+            return deed(*arguments, **options)
+
+        return done
+
+
 class Context:
     """What a job works with: the database, the clients, and the task's own logs."""
 
@@ -50,9 +69,10 @@ class Context:
         self._hung = False
         self._directory = TASKS / str(task_id)
         self._directory.mkdir(parents=True, exist_ok=True)
-        self.agents = _agents(config, self.uuid)
+        self.agents: Agents = _Patient(self.session, _agents(config, self.uuid))  # type: ignore[assignment]
         self.blobstore = Blobstore(config)
-        self.cpi = Cpi(config["cpi"], self.uuid, lambda words: self._write("cpi", words + "\n"))
+        cpi = Cpi(config["cpi"], self.uuid, lambda words: self._write("cpi", words + "\n"))
+        self.cpi: Cpi = _Patient(self.session, cpi)  # type: ignore[assignment]
 
     def _write(self, name: str, text: str) -> None:
         with open(self._directory / name, "a", encoding="utf-8") as stream:
