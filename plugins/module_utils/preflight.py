@@ -81,15 +81,23 @@ def _cli(said: dict[str, Any]) -> Finding:
 
 def _version(seen: dict[str, Any], manifests: dict[str, Any]) -> Finding:
     """Migrations run before a director starts, and do not refuse a database that is newer than the code."""
-    told, versions = [], []
+    live, planned = {}, {}
     for name in ("micro", "meta"):
-        live = str(((seen["said"].get(name) or {}).get("director") or {}).get("version") or "").partition(" ")[0]
-        planned = release(manifests[name])[1] if name in manifests else ""
-        if seen["phase"] in _YET_TO_DEPLOY and planned and (name == "meta" or not live or newer(planned, live)):
+        live[name] = str(((seen["said"].get(name) or {}).get("director") or {}).get("version") or "").partition(" ")[0]
+        planned[name] = release(manifests[name])[1] if name in manifests else ""
+        unborn = seen["phase"] in _YET_TO_DEPLOY and planned[name]
+        if unborn and (name == "meta" or not live[name] or newer(planned[name], live[name])):
             # Never the older one of the two for Micro: its database has seen the newer.
-            live = ""
-        versions.append(live or planned)
-        told.append(f"{live}, runs" if live else f"{planned}, in the manifest" if planned else NOT_KNOWN)
+            live[name] = ""
+    if seen["phase"] not in _YET_TO_DEPLOY and not all(live.values()):
+        # A director's own version is not that of its release (283.1.0 and 283.1.6, as recorded), so what one says is
+        # not held against the other's manifest.
+        live = dict.fromkeys(live, "")
+    versions = [live[name] or planned[name] for name in live]
+    told = [
+        f"{live[name]}, runs" if live[name] else f"{planned[name]}, in the manifest" if planned[name] else NOT_KNOWN
+        for name in live
+    ]
     newer_or_same = newer(versions[1], versions[0]) if all(versions) else None
     if newer_or_same is None:
         return finding("BOSH", *told, UNKNOWN, "Meta's must not be older than Micro's")

@@ -82,7 +82,20 @@ def part(one: str, other: str, seconds: float | None = None) -> Fault:
 
 
 def reboot(name: str) -> Fault:
-    return Fault(f"{name} reboots", lambda lab, _run: lab.call("reboot", name))
+    """As soon as there is a VM, as one may be made anew just then."""
+
+    def do(lab: Lab, _run: Any) -> None:
+        until = time.monotonic() + 120
+        while True:
+            try:
+                lab.call("reboot", name)
+                return
+            except LabError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
+
+    return Fault(f"{name} reboots", do)
 
 
 def both_lost() -> Fault:

@@ -147,7 +147,7 @@ class Roles:
         include = {"ansible.builtin.include_role": {"name": f"bosh.ha.{role}", "tasks_from": tasks}}
         for name, content in {
             "hosts.json": {"all": {"hosts": hosts, "vars": python | variables}},
-            "play.yml": [{"hosts": "localhost", "gather_facts": False, "tasks": [include]}],
+            "play.yml": [{"hosts": "localhost", "gather_facts": False, "any_errors_fatal": True, "tasks": [include]}],
         }.items():
             (top / name).write_text(json.dumps(content), encoding="utf-8")
         order = {"words": ["-i", f"{top}/hosts.json", *words, f"{top}/play.yml"], "top": str(top)}

@@ -117,7 +117,9 @@ def site(tmp_path: Path) -> dict[str, Any]:
 def run(tmp_path: Path, roles: Roles) -> Run:
     """Runs one file of a role's tasks on the site; with `stores` only those have a vars store."""
 
-    def play(site: dict[str, Any], role: str, tasks: str, *words: str, stores=("micro", "meta"), **more: Any):
+    def play(
+        site: dict[str, Any], role: str, tasks: str, *words: str, stores=("micro", "meta"), primary=None, **more: Any
+    ):
         path = tmp_path / "site.json"
         path.write_text(json.dumps(site), encoding="utf-8")
         write_program(tmp_path / "bosh", BOSH, SITE=str(path), MICRO=MICRO)
@@ -143,6 +145,7 @@ def run(tmp_path: Path, roles: Roles) -> Run:
             "ansible_become": False,
         }
         hosts = {name: {"ansible_host": address} for name, address in ADDRESSES.items()}
+        hosts["primary"] |= primary or {}
         variables |= SOON | more
         return roles.play(
             tmp_path, role, tasks, "-v", "--diff", *words, variables=variables, hosts=hosts, environ={"SITE": str(path)}
@@ -218,6 +221,25 @@ def test_an_agent_that_cannot_be_taken_over_is_left(run, site, tmp_path, change,
     assert rc == 0 and facts(told) == (False, False), told
     assert said in told and "Primary is not adopted as it is" in told
     assert noted(tmp_path, "agent") == [ASKED]
+
+
+CUT = """
+import subprocess
+if "echo" not in sys.argv[-1] and os.path.exists(CUT_WHEN):
+    print("ssh: connect to host 10.10.0.4 port 22: No route to host", file=sys.stderr)
+    sys.exit(255)
+sys.exit(subprocess.call(["/bin/sh", "-c", sys.argv[-1]]))
+"""
+
+
+@pytest.mark.parametrize("when", ["site.json", "site.json.agent"])
+def test_a_host_that_goes_away_does_not_end_the_play(run, site, tmp_path, when):
+    """At once, or once its agent was asked: the plays have any_errors_fatal, which minds no ignore_unreachable."""
+    write_program(tmp_path / "ssh", CUT, CUT_WHEN=str(tmp_path / when))
+    reached = {"ansible_connection": "ssh", "ansible_ssh_executable": str(tmp_path / "ssh"), "ansible_user": "root"}
+    rc, told = run(site, "adopt_primary", "main", primary=reached)
+    assert rc == 0 and facts(told) == (False, False), told
+    assert "Primary is not adopted as it is" in told and "No route to host" in told, told
 
 
 def test_a_meta_that_was_not_deployed_to_adopt(run, site, tmp_path):

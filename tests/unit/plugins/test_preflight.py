@@ -203,6 +203,17 @@ def test_where_nobody_answers_the_manifests_tell(seen):
     assert judged(seen)["BOSH"]["verdict"] == "unknown"
 
 
+def test_a_release_is_not_held_against_what_a_director_says_of_itself(seen):
+    """The director of release 283.1.6 says 283.1.0 (recorded/alias_env.json); Micro is stopped, and Meta runs."""
+    for name in ("micro", "meta"):
+        seen["manifests"][name]["content"]["releases"][0]["version"] = "283.1.6"
+    seen["said"]["micro"] = {"reachable": False, "logged_in": False, "reason": "connection refused"}
+    assert "BOSH" not in judged(seen)
+    seen["manifests"]["meta"]["content"]["releases"][0]["version"] = "283.1.5"
+    row = the(seen, "BOSH")
+    assert (row["source"], row["target"]) == ("283.1.6, in the manifest", "283.1.5, in the manifest")
+
+
 def test_before_the_deploy_what_will_run_counts(seen):
     seen["phase"] = "only_micro"
     seen["said"]["meta"]["director"]["version"] = "282.1.9"
