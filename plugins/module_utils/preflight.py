@@ -89,11 +89,10 @@ def _version(seen: dict[str, Any], manifests: dict[str, Any]) -> Finding:
         if unborn and (name == "meta" or not live[name] or newer(planned[name], live[name])):
             # Never the older one of the two for Micro: its database has seen the newer.
             live[name] = ""
-    if seen["phase"] not in _YET_TO_DEPLOY and not all(live.values()):
-        # A director's own version is not that of its release (283.1.0 and 283.1.6, as recorded), so what one says is
-        # not held against the other's manifest.
-        live = dict.fromkeys(live, "")
     versions = [live[name] or planned[name] for name in live]
+    if sum(map(bool, live.values())) == 1:
+        # A director's own version is not that of its release: 283.1.0 of 283.1.6, as recorded.
+        versions = [".".join(version.split(".")[:2]) for version in versions]
     told = [
         f"{live[name]}, runs" if live[name] else f"{planned[name]}, in the manifest" if planned[name] else NOT_KNOWN
         for name in live

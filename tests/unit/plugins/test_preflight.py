@@ -209,9 +209,9 @@ def test_a_release_is_not_held_against_what_a_director_says_of_itself(seen):
         seen["manifests"][name]["content"]["releases"][0]["version"] = "283.1.6"
     seen["said"]["micro"] = {"reachable": False, "logged_in": False, "reason": "connection refused"}
     assert "BOSH" not in judged(seen)
-    seen["manifests"]["meta"]["content"]["releases"][0]["version"] = "283.1.5"
-    row = the(seen, "BOSH")
-    assert (row["source"], row["target"]) == ("283.1.6, in the manifest", "283.1.5, in the manifest")
+    seen["said"]["meta"]["director"]["version"] = "283.0.9"
+    row = judged(seen)["BOSH"]
+    assert (row["verdict"], row["source"], row["target"]) == ("error", "283.1.6, in the manifest", "283.0.9, runs")
 
 
 def test_before_the_deploy_what_will_run_counts(seen):
