@@ -285,3 +285,132 @@ def test_what_was_changed_on_the_way_is_found(vms):
     vms.add("vm1", "odd", {}, backup='echo 1 > "$BBR_ARTIFACT_DIRECTORY/a"; mkfifo "$BBR_ARTIFACT_DIRECTORY/pipe"')
     rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
     assert rc == 0, told
+
+
+# Restore
+
+RESTORE = 'cp "$BBR_ARTIFACT_DIRECTORY/state" {0}'.format
+NOW = 'cp {0} "$BBR_ARTIFACT_DIRECTORY/state"'.format
+
+
+def add_restorable(vms: Vms) -> None:
+    """Each job's state is a file; for a restore db is locked before web, and for a backup nobody minds."""
+    for host, job, metadata in (
+        ("vm1", "web", {}),
+        ("vm2", "db", {"restore_should_be_locked_before": [{"job_name": "web", "release": "app"}]}),
+    ):
+        state = vms.top / f"{job}.state"
+        state.write_text(f"{job} as it was", encoding="utf-8")
+        vms.add(
+            host,
+            job,
+            metadata,
+            backup=NOW(state),
+            pre_restore_lock="",
+            restore=RESTORE(state),
+            post_restore_unlock="",
+        )
+
+
+def states(vms: Vms) -> list[str]:
+    return [(vms.top / f"{job}.state").read_text(encoding="utf-8") for job in ("web", "db")]
+
+
+@pytest.fixture
+def backed_up(vms: Vms) -> Path:
+    """A backup of both; since then both have changed, and nothing of it is in the log."""
+    add_restorable(vms)
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc == 0, told
+    for job in ("web", "db"):
+        (vms.top / f"{job}.state").write_text(f"{job} as it is now", encoding="utf-8")
+    (vms.top / "order.log").unlink()
+    return vms.backups()[0]
+
+
+def restore(vms: Vms, backup: Path, **more: object) -> tuple[int, str]:
+    given = {
+        "restore_deployment_path": str(backup),
+        "restore_deployment_name": "app",
+        "restore_deployment_group": "{{ backup_deployment_group }}",
+        "restore_deployment_releases": RELEASES,
+        "restore_deployment_reconnect": 5,
+    }
+    return vms.play("restore_deployment", **given | more)
+
+
+def test_a_backup_is_restored_in_its_own_order(vms, backed_up):
+    rc, told = restore(vms, backed_up)
+    assert rc == 0, told
+    assert states(vms) == ["web as it was", "db as it was"]
+    done = [line.split(" ", 1)[1] for line in vms.order()]
+    assert sorted(done[:2]) == ["db backup -", "web backup -"]
+    assert done[2:4] == ["db pre-restore-lock -", "web pre-restore-lock -"]
+    assert sorted(done[4:6]) == ["db restore -", "web restore -"]
+    assert done[6:] == ["web post-restore-unlock -", "db post-restore-unlock -"]
+    assert not list(vms.top.glob("vm*/artifacts"))
+
+
+def test_where_one_fails_all_have_what_they_had(vms, backed_up):
+    # Half of it is overwritten before it fails; putting back what was there does not fail.
+    shell = (
+        f"case $BBR_ARTIFACT_DIRECTORY in *before*) ;; *) echo half > {vms.top}/db.state; echo no room; exit 1;; esac"
+    )
+    vms.fault("vm2", "db", "restore", shell)
+    rc, told = restore(vms, backed_up)
+    assert rc != 0
+    assert "the restore of app failed (exit code 1): restore of db failed with exit code 1: no room" in told
+    assert "what was there before is put back" in told
+    assert states(vms) == ["web as it is now", "db as it is now"]
+    assert [line for line in vms.order() if "unlock" in line]
+    assert not list(vms.top.glob("vm*/artifacts"))
+
+
+def test_what_cannot_be_put_back_is_not_removed(vms, backed_up):
+    vms.fault("vm2", "db", "restore", "exit 1")
+    rc, told = restore(vms, backed_up)
+    kept = vms.top / "vm2/artifacts/bosh_ha_before/db/state"
+    assert rc != 0 and "could not be put back" in told
+    assert kept.read_text(encoding="utf-8") == "db as it is now"
+
+
+def damage(backup: Path) -> None:
+    path = backup / "db-0-db.tar"
+    data = bytearray(path.read_bytes())
+    data[data.index(b"db as it was")] ^= 1
+    path.write_bytes(data)
+
+
+def forget(backup: Path) -> None:
+    path = backup / "metadata"
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data["instances"] = [one for one in data["instances"] if one["name"] != "db"]
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (damage, "db-0-db.tar is damaged: ./state has another SHA-256 than in metadata"),
+        (lambda backup: (backup / "web-0-web.tar").unlink(), "web-0-web.tar is not there, and metadata names it"),
+        (lambda backup: (backup / "metadata").unlink(), "metadata is not there, so"),
+        (forget, "is no backup of app as it is now: it has no db-0-db.tar"),
+    ],
+)
+def test_a_backup_that_is_none_is_refused_before_anything_is_touched(vms, backed_up, harm, words):
+    harm(backed_up)
+    rc, told = restore(vms, backed_up)
+    assert rc != 0
+    assert words in told
+    assert states(vms) == ["web as it is now", "db as it is now"]
+    assert vms.order() == []
+
+
+def test_a_lock_that_fails_lets_nothing_be_restored(vms, backed_up):
+    vms.fault("vm1", "web", "pre-restore-lock", "exit 7")
+    rc, told = restore(vms, backed_up)
+    assert rc != 0
+    assert "(exit code 4): pre-restore-lock of web failed with exit code 7" in told
+    assert not [line for line in vms.order() if " restore " in line]
+    assert len([line for line in vms.order() if "unlock" in line]) == 2
+    assert states(vms) == ["web as it is now", "db as it is now"]
