@@ -87,6 +87,40 @@ def parse_metadata(text: str, with_releases: bool = True) -> dict[str, Any]:
     }
 
 
+def tell(
+    found: list[dict[str, Any]], with_releases: bool, releases: dict[str, str], one_restore_all: list[str]
+) -> dict[str, Any]:
+    """What M(bosh.ha.bbr_jobs) returns of jobs with their scripts and what each metadata script printed.
+
+    Raises ValueError, which names the job, for metadata that cannot be read.
+    """
+    jobs, disabled, warnings = [], [], []
+    for one in found:
+        name = one["name"]
+        try:
+            data = parse_metadata(one["metadata"], with_releases)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        if data["skip"]:
+            disabled.append(name)
+            continue
+        if data["discontinued"]:
+            keys = " and ".join(data["discontinued"])
+            warnings.append(f"{name} has {keys} in its metadata, which BBR has discontinued")
+        shared = name in one_restore_all
+        jobs.append(
+            {
+                "name": name,
+                "release": releases.get(name, ""),
+                "scripts": one["scripts"],
+                "before": data["before"],
+                "artifact": shared_name(name, releases.get(name, "")) if shared else name,
+                "shared": shared,
+            }
+        )
+    return {"jobs": jobs, "disabled": disabled, "warnings_of_bbr": warnings}
+
+
 def shared_name(job: str, release: str) -> str:
     """Name of what one instance leaves for all. Source: instance/job.go, backupOneRestoreAllArtifactName."""
     return f"{job}-{release}-backup-one-restore-all"

@@ -15,8 +15,12 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Looks for scripts by the contract of BOSH Backup and Restore, C(/var/vcap/jobs/*/bin/bbr/*), and runs each job's C(metadata).
   - Jobs that say C(skip_bbr_scripts) are told apart; none of their scripts is run.
-  - Tells, too, in which waves the VM's jobs are locked, and whether a backup or restore has left its directory behind.
+  - Tells, too, whether a backup or restore has left its directory behind.
 extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.reads, bosh.ha.bbr]
+attributes:
+  action:
+    description: An action plugin reads on the control node what C(metadata) printed, as a stemcell's Python knows no YAML.
+    support: full
 options:
   with_releases:
     description:
@@ -88,38 +92,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import bbr_jobs, bbr_mark, bbr_scripts
 
 
-def look(params: dict[str, Any]) -> dict[str, Any]:
-    """Raises ValueError with a sentence where a job's metadata cannot be had."""
+def look(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each job with its scripts and what its metadata script printed. Raises ValueError with a sentence where that fails."""
     # The contract's own paths, wherever the jobs are.
     below = sorted(path for path in glob.glob(os.path.join(params["jobs_dir"], "*/bin/bbr/*")) if os.path.isfile(path))
     paths = [os.path.join(bbr_scripts.JOBS_DIR, os.path.relpath(path, params["jobs_dir"])) for path in below]
-    jobs, skipped, warnings = [], [], []
-    for name, scripts in bbr_jobs.scripts_of(paths).items():
-        text = _metadata(name, params) if "metadata" in scripts else ""
-        try:
-            data = bbr_jobs.parse_metadata(text, params["with_releases"])
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-        if data["skip"]:
-            skipped.append(name)
-            continue
-        if data["discontinued"]:
-            warnings.append(
-                f"{name} has {' and '.join(data['discontinued'])} in its metadata, which BBR has discontinued"
-            )
-        release = params["releases"].get(name, "") if params["with_releases"] else ""
-        shared = name in params["one_restore_all"]
-        jobs.append(
-            {
-                "name": name,
-                "release": release,
-                "scripts": scripts,
-                "before": data["before"],
-                "artifact": bbr_jobs.shared_name(name, params["releases"].get(name, "")) if shared else name,
-                "shared": shared,
-            }
-        )
-    return {"jobs": jobs, "disabled": skipped, "warnings_of_bbr": warnings}
+    return [
+        {"name": name, "scripts": scripts, "metadata": _metadata(name, params) if "metadata" in scripts else ""}
+        for name, scripts in bbr_jobs.scripts_of(paths).items()
+    ]
 
 
 def _metadata(job: str, params: dict[str, Any]) -> str:
@@ -146,7 +127,7 @@ def main() -> None:
         left = bbr_mark.left(module.params["artifacts_dir"])
     except (ValueError, OSError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, left=left, **found)
+    module.exit_json(changed=False, left=left, jobs=found)
 
 
 if __name__ == "__main__":
