@@ -249,7 +249,10 @@ def _tools(seen: dict[str, Any]) -> Iterator[Finding]:
             for process, state in states.items()
             if any(word in state for word in ("failed", "does not exist", "timeout"))
         )
-        if not states:
+        if not states and host["monit"].get("fenced"):
+            # Monit has forgotten its processes where a fenced host was restarted.
+            monits[name] = ("fenced: nothing starts here", OK, "")
+        elif not states:
             monits[name] = (
                 f"silent: {host['monit']['reason']}",
                 ERROR,

@@ -25,6 +25,10 @@ options:
     description: The monit command.
     type: path
     default: /var/vcap/bosh/bin/monit
+  monit_dir:
+    description: Directory of monit's files.
+    type: path
+    default: /var/vcap/monit
   rrsync:
     description: Where rrsync is.
     type: path
@@ -81,10 +85,10 @@ postgres:
   elements: str
   sample: [postgres-15]
 monit:
-  description: State of each process by name, and why there is none.
+  description: State of each process by name, why there is none, and whether M(bosh.ha.store_fence) has taken its job files away.
   returned: always
   type: dict
-  sample: {processes: {director: running}, reason: ''}
+  sample: {processes: {director: running}, reason: '', fenced: false}
 rsync:
   description: Version of rsync; empty where it is not there.
   returned: always
@@ -114,7 +118,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bosh.ha.plugins.module_utils import host_traits, monit_status
+from ansible_collections.bosh.ha.plugins.module_utils import host_traits, monit_status, store_fence
 
 
 def run(module: AnsibleModule, command: list[str]) -> tuple[int, str, str]:
@@ -137,7 +141,8 @@ def monit(module: AnsibleModule) -> dict[str, Any]:
     rc, out, err = run(module, [module.params["monit"], "summary"])
     services = monit_status.processes(monit_status.parse_summary(out)) if rc == 0 else []
     reason = "" if services else (err or out).strip() or "it names no process"
-    return {"processes": {service.name: service.state for service in services}, "reason": reason}
+    fenced = store_fence.jobs_are_shut(module.params["monit_dir"])
+    return {"processes": {service.name: service.state for service in services}, "reason": reason, "fenced": fenced}
 
 
 def numeric_id(user: str) -> int | None:
@@ -160,6 +165,7 @@ def main() -> None:
         argument_spec={
             "store": {"type": "path", "default": "/var/vcap/store"},
             "monit": {"type": "path", "default": "/var/vcap/bosh/bin/monit"},
+            "monit_dir": {"type": "path", "default": "/var/vcap/monit"},
             "rrsync": {"type": "path", "default": "/usr/bin/rrsync"},
             "agent": {"type": "path", "default": "/var/vcap/bosh/bin/bosh-agent"},
         },

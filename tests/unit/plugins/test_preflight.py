@@ -552,6 +552,9 @@ def test_monit(seen):
     the(seen, "monit", "warning")
     monit |= {"processes": {}, "reason": "monit: No such file or directory"}
     assert "No such file" in the(seen, "monit")["target"]
+    # As a fenced host is once it was restarted.
+    monit["fenced"] = True
+    assert "monit" not in judged(seen)
 
 
 @pytest.mark.parametrize(("name", "tool"), [("micro", "rsync"), ("micro", "rrsync"), ("meta", "rsync")])

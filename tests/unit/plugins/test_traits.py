@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils import host_traits
+from ansible_collections.bosh.ha.plugins.module_utils.store_fence import fenced_jobs
 
 SUMMARY = "Process 'nats'  running\nProcess 'director'  not monitored\nSystem 'x'  running\n"
 
@@ -48,7 +50,8 @@ def test_a_directors_vm(run_module, tmp_path):
     assert result["changed"] is False
     assert abs(result["clock"] - time.time()) < 60
     assert result["postgres"] == ["postgres-15"]
-    assert result["monit"] == {"processes": {"nats": "running", "director": "not monitored"}, "reason": ""}
+    states = {"nats": "running", "director": "not monitored"}
+    assert result["monit"] == {"processes": states, "reason": "", "fenced": False}
     assert (result["rsync"], result["rrsync"], result["agent_version"]) == ("3.2.7", __file__, "2.874.0")
     store = result["store"]
     assert (store["mounted"], store["path"]) == (False, str(tmp_path))
@@ -59,7 +62,11 @@ def test_a_directors_vm(run_module, tmp_path):
 def test_what_is_not_there_is_an_answer(run_module, tmp_path):
     args = {"store": str(tmp_path / "none"), "rrsync": str(tmp_path / "none")}
     result, _replay = run_module("host_traits", args, runner=answers({}))
-    assert result["monit"] == {"processes": {}, "reason": "/var/vcap/bosh/bin/monit: No such file or directory"}
+    reason = "/var/vcap/bosh/bin/monit: No such file or directory"
+    assert result["monit"] == {"processes": {}, "reason": reason, "fenced": False}
+    Path(fenced_jobs(str(tmp_path))).mkdir()
+    result, _replay = run_module("host_traits", args | {"monit_dir": str(tmp_path)}, runner=answers({}))
+    assert result["monit"]["fenced"] is True
     assert [result[key] for key in ("rsync", "rrsync", "agent_version", "postgres")] == ["", "", "", []]
     assert result["store"]["total"] == 0
 
