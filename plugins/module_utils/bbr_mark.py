@@ -10,12 +10,12 @@ BBR refuses to begin where the directory is there, so making it is the lock betw
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
+
+from ansible_collections.bosh.ha.plugins.module_utils.waiting_lock import lock_within
 
 #: Beside the artifacts, where no job's directory can be, as no job is named so.
 MARK = ".bosh_ha"
@@ -88,15 +88,8 @@ def working(path: str, patience: float) -> Iterator[None]:
         yield
         return
     try:
-        until = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise Taken(f"scripts of an earlier call run in {path} still, after {patience:g} s") from None
-            time.sleep(PAUSE)
+        if not lock_within(handle, patience, PAUSE):
+            raise Taken(f"scripts of an earlier call run in {path} still, after {patience:g} s")
         yield
     finally:
         os.close(handle)

@@ -9,6 +9,7 @@ Sources: bosh-backup-and-restore instance/{job,job_finder,deployed_instance}.go.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -122,19 +123,12 @@ def run_all(jobs: Sequence[str], script: str, params: Mapping[str, Any], names: 
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all in its group."""
+    """End a process and all in its group; those who mind no SIGTERM have GRACE seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            # Again where the first of them is gone, as its children may have stayed.
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
             process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            continue
-        if number == signal.SIGTERM:
-            # Its children may have stayed.
-            continue
     process.wait()
 
 

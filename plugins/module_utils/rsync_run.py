@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import threading
@@ -27,6 +26,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.rsync_command import (
     rsync_version,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.rsync_progress import Told, line_of, pieces
+from ansible_collections.bosh.ha.plugins.module_utils.waiting_lock import lock_within
 
 #: Seconds between two lines of progress, and between two looks whether another copy has ended.
 _TELL_EVERY = 1.0
@@ -99,16 +99,9 @@ def alone(directory: str, wait: float) -> Iterator[int]:
     """
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        until = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    other = f"another copy into {directory}{_holder(handle)} has not ended in {wait:.0f} s"
-                    raise CopyFailed(f"{other}: wait for it or end it", 0, again=False) from None
-            time.sleep(_LOOK_EVERY)
+        if not lock_within(handle, wait, _LOOK_EVERY):
+            other = f"another copy into {directory}{_holder(handle)} has not ended in {wait:.0f} s"
+            raise CopyFailed(f"{other}: wait for it or end it", 0, again=False)
         yield handle
     finally:
         os.close(handle)

@@ -12,14 +12,14 @@ one host, in one namespace of process IDs.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+
+from ansible_collections.bosh.ha.plugins.module_utils.waiting_lock import lock_within
 
 #: Programs of Ansible that run plays, and modules of Python that do (`python -m ansible playbook`).
 _ANSIBLE = re.compile(r"ansible(-playbook|-console)?(-?\d[\d.]*)?|ansible\..*")
@@ -165,15 +165,8 @@ def _guarded(path: str) -> Iterator[None]:
     # Not the file itself, which is replaced. It stays: who removed it would let two in.
     handle = os.open(f"{path}.guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise Locked(f"another process has kept {path}.guard locked for {PATIENCE:.0f} s: end it") from None
-                time.sleep(0.02)
+        if not lock_within(handle, PATIENCE):
+            raise Locked(f"another process has kept {path}.guard locked for {PATIENCE:.0f} s: end it")
         yield
     finally:
         os.close(handle)
