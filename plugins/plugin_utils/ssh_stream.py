@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 #: Seconds without an answer after which a connection that was cut is given up: count times interval.
 ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
@@ -58,10 +58,10 @@ def read(command: Sequence[str], take: Callable[[IO[bytes]], Any]) -> Any:
     """What `take` makes of a command's output. Raises Broken where the command failed, and what `take` raises."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said)
+        stream = cast(IO[bytes], process.stdout)
         try:
-            assert process.stdout is not None
-            result = take(process.stdout)
-            process.stdout.close()
+            result = take(stream)
+            stream.close()
             code = process.wait()
         except BaseException as error:
             process.kill()

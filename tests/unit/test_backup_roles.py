@@ -287,6 +287,36 @@ def test_what_was_changed_on_the_way_is_found(vms):
     assert rc == 0, told
 
 
+def add_guard(vms: Vms, main: str = "") -> None:
+    """A role `guard` that writes down when it keeps others from working and when it lets them; `main` is one more task."""
+    for name, word in (("main", "kept"), ("free", "let")):
+        path = vms.top / "roles" / "guard" / "tasks" / f"{name}.yml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        line = f"echo {{{{ inventory_hostname }}}} {word} >> {vms.top}/order.log"
+        path.write_text(f"- ansible.builtin.shell: {line}\n{main if name == 'main' else ''}", encoding="utf-8")
+
+
+def test_others_are_kept_from_working_around_all_locks(vms):
+    add_usual(vms)
+    add_guard(vms)
+    vms.fault("vm2", "db", "backup", "exit 1")
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES, backup_deployment_guard="guard")
+    assert rc != 0 and "backup of db failed" in told
+    order = vms.order()
+    assert sorted(order[:2]) == ["vm1 kept", "vm2 kept"]
+    assert sorted(order[-2:]) == ["vm1 let", "vm2 let"]
+    assert len(order) == 10
+
+
+def test_where_others_cannot_be_kept_from_working_nothing_is_locked(vms):
+    add_usual(vms)
+    add_guard(vms, "- ansible.builtin.fail: {msg: a task runs}\n")
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES, backup_deployment_guard="guard")
+    assert rc != 0 and "the backup of app failed (exit code 1): a task runs" in told
+    assert sorted(vms.order()) == ["vm1 kept", "vm2 kept"]
+    assert not list(vms.top.glob("vm*/artifacts"))
+
+
 # Restore
 
 RESTORE = 'cp "$BBR_ARTIFACT_DIRECTORY/state" {0}'.format
