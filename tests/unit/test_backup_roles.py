@@ -288,7 +288,7 @@ def test_what_was_changed_on_the_way_is_found(vms):
 
 
 def add_guard(vms: Vms, main: str = "") -> None:
-    """A role `guard` that writes down when it keeps others from working and when it lets them; `main` is one more task."""
+    """A role `guard` that writes down when it keeps others from working and when it lets them. main: one more task."""
     for name, word in (("main", "kept"), ("free", "let")):
         path = vms.top / "roles" / "guard" / "tasks" / f"{name}.yml"
         path.parent.mkdir(parents=True, exist_ok=True)
