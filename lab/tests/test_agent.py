@@ -187,3 +187,26 @@ def test_one_who_only_holds_the_port_open_keeps_nobody_waiting(doorway: tuple[in
     with socket.create_connection(("127.0.0.1", port)), httpx.Client(verify=trust, timeout=10) as client:
         answer = client.post(f"https://127.0.0.1:{port}/agent", json={"method": "ping"}, auth=("mbus", "secret"))
         assert answer.json() == {"value": "pong"}
+
+
+def test_a_reload_is_over_when_another_incarnation_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one goes on to answer for a moment, then nobody does; what it is told to start is forgotten."""
+    answers = ["1", "1", "1", "", "2"]
+    told: list[str] = []
+    monkeypatch.setattr(actions, "monit_incarnation", lambda: answers.pop(0))
+    monkeypatch.setattr(actions, "run", lambda *words, **_options: told.append(words[-1]) or "")
+    Actions.__new__(Actions)._reload_monit()
+    assert (answers, told) == ([], ["reload"])
+
+
+def test_a_monit_that_began_in_this_second_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(actions, "MONIT_RELOAD_PATIENCE", 0.05)
+    monkeypatch.setattr(actions, "monit_incarnation", lambda: "1" if len(told) < 3 else "2")
+    monkeypatch.setattr(actions, "run", lambda *words, **_options: told.append(words[-1]) or "")
+    Actions.__new__(Actions)._reload_monit()
+    assert told == ["reload"] * 3
+    monkeypatch.setattr(actions, "MONIT_TIMEOUT", 0.2)
+    monkeypatch.setattr(actions, "monit_incarnation", lambda: "1")
+    with pytest.raises(ActionFailed, match="monit was not reloaded"):
+        Actions.__new__(Actions)._reload_monit()

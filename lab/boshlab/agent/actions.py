@@ -30,6 +30,9 @@ LOCAL_BLOBS = VCAP / "micro_bosh" / "data" / "cache"
 MOUNT = "/var/vcap/store"
 STOPPED = VCAP / "monit" / "stopped"
 MONIT_TIMEOUT = 300
+MONIT_STATUS = "http://127.0.0.1:2822/_status?format=xml"
+#: Seconds until a reload that nothing came of is asked for again.
+MONIT_RELOAD_PATIENCE = 5
 #: Answered at once with an agent_task_id, and fetched with get_task (action/factory.go, IsAsynchronous).
 ASYNCHRONOUS = frozenset(
     [
@@ -67,6 +70,17 @@ def monit_states() -> dict[str, str]:
         if found:
             states[found.group(1)] = found.group(2).lower()
     return states
+
+
+def monit_incarnation() -> str:
+    """Which monit answers: a reload makes another one of it. Empty where none does."""
+    user, _colon, password = (VCAP / "monit" / "monit.user").read_text(encoding="utf-8").strip().partition(":")
+    try:
+        answer = httpx.get(MONIT_STATUS, auth=(user, password), timeout=5)
+    except httpx.HTTPError:
+        return ""
+    found = re.search(r"<incarnation>(\d+)<", answer.text)
+    return found.group(1) if found else ""
 
 
 class Actions:
@@ -167,8 +181,25 @@ class Actions:
             old.unlink()
         for name, text in wanted_files.items():
             (monit_jobs / name).write_text(text, encoding="utf-8")
-        run(MONIT, "reload")
+        self._reload_monit()
         self._wait_for_monit(lambda states: bool(states) or not wanted_files)
+
+    def _reload_monit(self) -> None:
+        """Until another incarnation answers: what the old one is told to start is forgotten.
+
+        As bosh-agent's jobsupervisor/monit_job_supervisor.go. An incarnation is a second of the clock, so a monit that
+        began in this one has to be told again.
+        """
+        before = monit_incarnation()
+        until = time.monotonic() + MONIT_TIMEOUT
+        while time.monotonic() < until:
+            run(MONIT, "reload")
+            again = time.monotonic() + MONIT_RELOAD_PATIENCE
+            while time.monotonic() < again:
+                if monit_incarnation() not in ("", before):
+                    return
+                time.sleep(0.1)
+        raise ActionFailed(f"monit was not reloaded in {MONIT_TIMEOUT} s")
 
     def start(self) -> str:
         STOPPED.unlink(missing_ok=True)
