@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: bbr_backup
-short_description: Begin, finish or check a backup in BBR's layout
+short_description: Begin, finish, describe or check a backup in BBR's layout
 version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
@@ -26,9 +26,10 @@ options:
     description:
       - V(begun) makes the directory, for its owner only, and removes what earlier ones of O(name) left half done.
       - V(finished) writes C(metadata), and gives the directory its name.
+      - V(described) reads what is known of it, and none of its tars.
       - V(checked) reads all of it, and fails where a file is missing, or is not what it was.
     type: str
-    choices: [begun, finished, checked]
+    choices: [begun, finished, described, checked]
     required: true
   path:
     description: The backup; for O(state=begun) the directory of all backups.
@@ -100,7 +101,7 @@ artifacts:
   sample: [{name: blobstore, group: bosh, index: '0', file: bosh-0-blobstore.tar, checksums: {}}]
 about:
   description: What C(bosh_ha.json) has; empty for a backup that BBR made.
-  returned: when O(state=checked)
+  returned: when O(state=described) or O(state=checked)
   type: dict
   sample: {uuid: 3f1c}
 """
@@ -144,6 +145,11 @@ def finish(params: dict[str, Any], check: bool) -> dict[str, Any]:
     return {"changed": True, "path": path}
 
 
+def described(params: dict[str, Any]) -> dict[str, Any]:
+    bbr_backup.read_metadata(params["path"])
+    return {"changed": False, "path": params["path"], "about": bbr_backup.about(params["path"])}
+
+
 def checked(params: dict[str, Any]) -> dict[str, Any]:
     path = params["path"]
     sums = bbr_backup.check(path)
@@ -163,7 +169,7 @@ def main() -> None:
     }
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["begun", "finished", "checked"], "required": True},
+            "state": {"type": "str", "choices": ["begun", "finished", "described", "checked"], "required": True},
             "path": {"type": "path", "required": True},
             "name": {"type": "str"},
             "artifacts": {"type": "list", "elements": "dict", "options": artifact},
@@ -179,6 +185,8 @@ def main() -> None:
             result = begin(module.params, module.check_mode)
         elif state == "finished":
             result = finish(module.params, module.check_mode)
+        elif state == "described":
+            result = described(module.params)
         else:
             result = checked(module.params)
     except (bbr_backup.Damaged, OSError) as error:
