@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The order of BBR's locks, and how it tells failures."""
+"""The order of BBR's locks, what its jobs leave, and how it tells failures."""
 
 from __future__ import annotations
 
@@ -23,4 +23,8 @@ class FilterModule:
     """Filters of bosh.ha."""
 
     def filters(self) -> dict[str, Any]:
-        return {"bbr_exit_code": bbr_backup.exit_code, "bbr_waves": bbr_waves}
+        return {
+            "bbr_artifacts": bbr_backup.artifacts_of,
+            "bbr_exit_code": bbr_backup.exit_code,
+            "bbr_waves": bbr_waves,
+        }

@@ -54,6 +54,19 @@ class Artifact:
         return f"{self.group}-{self.index}-{self.name}.tar" if self.group else f"{self.name}.tar"
 
 
+def artifacts_of(jobs: list[dict[str, Any]], script: str, group: str, index: str) -> list[dict[str, str]]:
+    """What the jobs of one instance that have a script leave or take: name, group, index and file of each.
+
+    jobs: as M(bosh.ha.bbr_jobs) tells them. An artifact that all instances share has no group and no index.
+    """
+    found = []
+    for job in jobs:
+        if script in job["scripts"]:
+            one = Artifact(job["artifact"]) if job["shared"] else Artifact(job["artifact"], group, index)
+            found.append({"name": one.name, "group": one.group, "index": one.index, "file": one.file})
+    return found
+
+
 def directory_name(deployment: str, begun: datetime) -> str:
     """Name of a backup's directory; for a director `deployment` is its address."""
     return f"{deployment}_{begun.astimezone(UTC):%Y%m%dT%H%M%SZ}"

@@ -16,6 +16,7 @@ import yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import (
     Artifact,
     Damaged,
+    artifacts_of,
     check,
     directory_name,
     exit_code,
@@ -113,3 +114,21 @@ def test_damage_is_found_and_named(backup, harm, words):
     harm(backup)
     with pytest.raises(Damaged, match=words):
         check(str(backup))
+
+
+def test_what_an_instance_leaves_is_named_as_bbr_names_it():
+    jobs = [
+        {"name": "db", "artifact": "db", "shared": False, "scripts": ["backup", "restore"]},
+        {"name": "web", "artifact": "web-app-backup-one-restore-all", "shared": True, "scripts": ["backup"]},
+        {"name": "nats", "artifact": "nats", "shared": False, "scripts": ["metadata"]},
+    ]
+    assert artifacts_of(jobs, "backup", "data", "1") == [
+        {"name": "db", "group": "data", "index": "1", "file": "data-1-db.tar"},
+        {
+            "name": "web-app-backup-one-restore-all",
+            "group": "",
+            "index": "",
+            "file": "web-app-backup-one-restore-all.tar",
+        },
+    ]
+    assert [one["name"] for one in artifacts_of(jobs, "restore", "data", "1")] == ["db"]
