@@ -52,6 +52,11 @@ if "BOSH_CA_CERT" not in os.environ:
     answer("", [], ["tls: failed to verify certificate: x509: certificate signed by unknown authority"], 1)
 if "deployments" in sys.argv:
     answer("deployments", [{"name": name, "release_s": "", "stemcell_s": ""} for name in director["deploys"]])
+if "tasks" in sys.argv or "locks" in sys.argv:
+    answer(sys.argv[-1] if sys.argv[-1] == "locks" else "tasks", [])
+if "instances" in sys.argv:
+    row = dict.fromkeys(("process_state", "az", "ips", "state", "agent_id", "disk_cids", "ignore"), "")
+    answer("instances", [row | {"instance": "bosh/1", "vm_cid": director.get("vm", "vm-1")}])
 if "ssh" in sys.argv:
     rows = [{"instance": "bosh/1", "stdout": director["says"] + " root@builder\\r\\n", "exit_code": "0"}]
     answer("results", rows if director["says"] else [])
@@ -177,6 +182,16 @@ def test_a_key_that_no_director_tells_is_refused(run, site, tmp_path, director, 
     assert rc == 2, told
     assert "primary (10.10.0.4) shows another host key than the one that is pinned" in told
     assert reason in told
+    assert pins_in(tmp_path) == site["pins"]
+
+
+def test_a_vm_of_which_its_director_knows_nothing_is_for_somebody_to_terminate(run, site, tmp_path):
+    site["shows"][ADDRESSES["primary"]] = STRANGE
+    site["directors"][ADDRESSES["meta"]] |= {"says": "", "vm": ""}
+    rc, told = run(site, "validate_inputs", "host_keys")
+    assert rc == 2, told
+    assert "meta, which deploys bosh-primary, has no VM for it, so who answers at 10.10.0.4 is none" in told
+    assert "terminate that one, and start again" in told
     assert pins_in(tmp_path) == site["pins"]
 
 
