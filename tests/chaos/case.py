@@ -69,6 +69,8 @@ class Case:
     vars: dict[str, Any] = field(default_factory=dict)
     #: For what goes on.
     vars_then: dict[str, Any] = field(default_factory=dict)
+    #: What a person does where a run stops with this sentence (a regular expression), before it is started once more.
+    asked: tuple[tuple[str, Callable[[Any], object]], ...] = ()
     #: Questions besides the invariants: each gets the lab and says what is wrong, or nothing.
     also: tuple[Callable[[Any], str], ...] = ()
     #: Part of `make test`.

@@ -26,6 +26,7 @@ from chaos.faults import (
     reboot,
     remove_file,
     second_run,
+    terminate,
     unreadable_file,
 )
 from chaos.lab import STATE, Lab, LabError
@@ -322,6 +323,10 @@ STEPS = (
     ("while Primary's resurrection is proved", "proved", later(LOSE, 5), REST, "mutual", "micro_gone"),
 )
 
+#: A director that goes down while the IaaS makes a VM never hears of it.
+NOBODY_S_VM = "has no VM for it, so who answers at"
+CUT_OFF = "If it says that a VM is one of which Meta knows nothing, terminate that one first."
+
 REBOOTS: list[Case | Chain] = [
     Case(
         f"{name}-reboots-{short}",
@@ -331,12 +336,16 @@ REBOOTS: list[Case | Chain] = [
             "The same run ends well where nobody needs the host then; else it stops and says who is away. "
             "Micro, once fenced, comes up without a director."
         ),
-        you="Wait until the host is there, and start it again.",
+        you=(
+            "Wait until the host is there, and start it again."
+            + (f" {CUT_OFF}" if (name, short) == ("meta", "recreated") else "")
+        ),
         start=start,
         fault=reboot(name),
         wanted=wanted,
         moment=moment,
         first=Stops(ANYHOW, may_end=True),
+        asked=((NOBODY_S_VM, terminate("primary")),),
         tags=tags,
         vars=SLOWLY if short == "warm" else {},
         also=(micro_is_fenced,),

@@ -108,6 +108,11 @@ def both_lost() -> Fault:
     return Fault("the VMs of Primary and Meta are terminated", do)
 
 
+def terminate(name: str) -> Callable[[Lab], object]:
+    """What a person does at the IaaS's console to whatever has this address."""
+    return lambda lab: lab.call("kill", name)
+
+
 def kill_process(name: str, process: str) -> Fault:
     return Fault(f"{process} of {name} is killed", lambda lab, _run: lab.call("kill-process", name, process))
 

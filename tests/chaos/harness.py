@@ -175,11 +175,19 @@ class Harness:
         for name in ADDRESSES:
             with suppress(LabError):
                 self.lab.call("heal", name)
+        who = "the next run" if case.then == RUN else case.then
+        following = self._following(case).play()
+        for sentence, deed in case.asked:
+            if following.rc and not stopped_as_wanted(following, sentence):
+                self.say(f"{case.name}: {told(following)}; that is done, as it asks")
+                deed(self.lab)
+                following = self._following(case).play()
+        return self._well(following, who)
+
+    def _following(self, case: Case) -> Run:
         if case.then == RUN:
-            following = self._run(case.tags, more={**case.vars, **case.vars_then})
-        else:
-            following = self._run("", playbook=case.then, more=case.vars_then)
-        return self._well(following.play(), "the next run" if case.then == RUN else case.then)
+            return self._run(case.tags, more={**case.vars, **case.vars_then})
+        return self._run("", playbook=case.then, more=case.vars_then)
 
     def _judge(self, case: Case, ended: Ended) -> bool:
         """Whether somebody has to go on; raises NotHeld where the first run did what it may not."""
