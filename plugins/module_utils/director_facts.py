@@ -172,6 +172,8 @@ def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
             "instance": row["instance"],
             "group": row["instance"].partition("/")[0],
             "id": row["instance"].partition("/")[2],
+            "index": int(row["index"]) if row.get("index", "").isdigit() else None,
+            "bootstrap": row.get("bootstrap", "") == "true",
             "agent_id": row.get("agent_id", ""),
             "vm_cid": row.get("vm_cid", ""),
             "disk_cids": split_lines(row.get("disk_cids", "")),

@@ -32,6 +32,7 @@ RESULTS = {
     "plan_rollback_lines",
     "plan_rollback_micro_vms",
     "plan_rollback_primary_vm",
+    "reach_deployment_instance",
     "run_bbr_scripts_failures",
     "run_bbr_scripts_ran",
     "start_meta_answered_at",
