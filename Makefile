@@ -13,7 +13,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 
 # The packages come before the venv, which needs one of them.
 .NOTPARALLEL:
-.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule test bench chaos chaos-sample chaos-docs clean
+.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule test bench bench-backup chaos chaos-sample chaos-docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -98,6 +98,10 @@ BENCH_SIZES ?= 1 4 8
 BENCH_STAGES ?= deploy copies freeze recreate adopt finished
 bench: $(CACHE)/apt venv lab-up ## a table of ratios, on the lab: BENCH_SIZES="1 4 8" in GiB, BENCH_STAGES="freeze ..."
 	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests python -m bench --sizes $(BENCH_SIZES) --stages $(BENCH_STAGES)
+
+BENCH_BACKUP ?=
+bench-backup: $(CACHE)/apt venv lab-up ## a director's backup and restore against bbr's, on the lab: BENCH_BACKUP="--size 4 --rounds 1"
+	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests python -m bench.backup $(BENCH_BACKUP)
 
 clean: ## what the targets above left in the checkout
 	rm -rf $(VENV) $(VENV)-lab $(CACHE) .ansible .mypy_cache .ruff_cache collections

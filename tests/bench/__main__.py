@@ -11,11 +11,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from . import copies, figures, finished, freeze, handover, lab, migration, table, timeline
+from . import copies, figures, finished, freeze, handover, lab, machine, migration, table, timeline
 from .outage import NoAnswer
 
 STAGES = ("deploy", "copies", "freeze", "recreate", "adopt", "finished")
@@ -76,23 +75,8 @@ def _measure(options: argparse.Namespace, raw: dict[str, Any]) -> None:
 
 def _keep(raw: dict[str, Any], stage: str, found: dict[str, Any]) -> None:
     raw[stage] = found
-    raw.setdefault("machine", {})[stage] = _machine()
+    raw.setdefault("machine", {})[stage] = machine.now()
     (lab.CACHE / RESULTS).write_text(json.dumps(raw, indent=1), encoding="utf-8")
-
-
-def _machine() -> dict[str, Any]:
-    """What else the machine had to do when a stage ended, and which code it was."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=lab.ROOT, capture_output=True, text=True, check=False
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "at": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
-        "cores": os.cpu_count(),
-        "memory_gib": round(memory / figures.GIB),
-        "load": [round(load, 1) for load in os.getloadavg()],
-        "commit": commit.stdout.strip(),
-    }
 
 
 def _told(raw: dict[str, Any]) -> str:
@@ -101,10 +85,7 @@ def _told(raw: dict[str, Any]) -> str:
         shares = table.of_shares(one["shares"], one["freeze"])
         found.append(f"Where the freeze of {one['freeze']:.1f} s went, {size}:\n\n{shares}")
     for stage, one in (raw.get("machine") or {}).items():
-        load = " ".join(str(value) for value in one["load"])
-        found.append(
-            f"{stage}: {one['at']} UTC, {one['cores']} cores, {one['memory_gib']} GiB, load {load}, {one['commit']}"
-        )
+        found.append(f"{stage}: {machine.told(one)}")
     found.append(f"All numbers: {Path(os.path.relpath(lab.CACHE / RESULTS))}")
     return "\n\n".join(found)
 

@@ -64,17 +64,17 @@ def _freeze(size: str, one: dict[str, Any]) -> Iterator[Line]:
     floor, bare = one["floor"], min(one["nothing_to_copy"])
     yield at_most(
         f"freeze, {size}",
-        _seconds(one["freeze"]),
-        f"stop of Micro {_seconds(one['stop'])}, start of Meta {_seconds(floor - one['stop'])}",
+        seconds_of(one["freeze"]),
+        f"stop of Micro {seconds_of(one['stop'])}, start of Meta {seconds_of(floor - one['stop'])}",
         one["freeze"] / floor,
         1.15,
-        f"{(floor + bare) / floor:.2f}: the floor and a bare rsync with nothing to copy, {_seconds(bare)}",
+        f"{(floor + bare) / floor:.2f}: the floor and a bare rsync with nothing to copy, {seconds_of(bare)}",
     )
     hand = one["by_hand"]["stop"] + one["by_hand"]["start"]
     yield Line(
         f"freeze, {size}",
-        _seconds(one["freeze"]),
-        f"the same director stopped and started by hand with monit, {_seconds(hand)}",
+        seconds_of(one["freeze"]),
+        f"the same director stopped and started by hand with monit, {seconds_of(hand)}",
         one["freeze"] / hand,
     )
 
@@ -83,15 +83,15 @@ def _copy(size: str, one: dict[str, Any]) -> Iterator[Line]:
     gib = one["store"]["bytes"] / GIB
     part = max((parts for least, parts in COPY_PARTS.items() if gib >= 0.9 * least), default=0)
     bare = median(one["nothing_to_copy"])
-    limit = f"1/{one['blog'] / bare:.0f}: a bare rsync with nothing to copy takes {_spread(one['nothing_to_copy'])}"
-    against = f"the blog's copy {_seconds(one['blog'])}"
+    limit = f"1/{one['blog'] / bare:.0f}: a bare rsync with nothing to copy takes {spread(one['nothing_to_copy'])}"
+    against = f"the blog's copy {seconds_of(one['blog'])}"
     for figure, seconds in (("the copy in the freeze", one["copy"]), ("fence, copy, proof and swap", one["between"])):
         ratio = seconds / one["blog"]
         if part:
             reached = ratio <= 1 / part
             yield Line(
                 f"{figure}, {size}",
-                _seconds(seconds),
+                seconds_of(seconds),
                 against,
                 ratio,
                 f"<= 1/{part}",
@@ -99,7 +99,7 @@ def _copy(size: str, one: dict[str, Any]) -> Iterator[Line]:
                 "" if reached else limit,
             )
         else:
-            yield Line(f"{figure}, {size}", _seconds(seconds), against, ratio)
+            yield Line(f"{figure}, {size}", seconds_of(seconds), against, ratio)
 
 
 def _growth(frozen: dict[str, Any]) -> Iterator[Line]:
@@ -109,8 +109,8 @@ def _growth(frozen: dict[str, Any]) -> Iterator[Line]:
     least, most = frozen[sizes[0]], frozen[sizes[-1]]
     yield at_most(
         f"growth of the freeze, {sizes[0]} to {sizes[-1]}",
-        _seconds(most["freeze"]),
-        f"{_seconds(least['freeze'])}",
+        seconds_of(most["freeze"]),
+        f"{seconds_of(least['freeze'])}",
         most["freeze"] / least["freeze"],
         1.2,
         f"{most['floor'] / least['floor']:.2f}: the floors' growth, which is BOSH's own",
@@ -121,8 +121,8 @@ def _recreate(one: dict[str, Any]) -> Iterator[Line]:
     alone = median(one["alone"])
     yield at_most(
         "Primary's outage, minimal and recreate",
-        _seconds(one["outage"]),
-        f"two calls of bosh, delete-vm and cck: {_spread(one['alone'])}",
+        seconds_of(one["outage"]),
+        f"two calls of bosh, delete-vm and cck: {spread(one['alone'])}",
         one["outage"] / alone,
         1.1,
     )
@@ -147,13 +147,13 @@ def _cold(copies: dict[str, Any]) -> Iterator[Line]:
         kind = min(("stream", "local"), key=lambda kind: median(seconds[kind]))
         limit = median(seconds[kind])
         name = {"stream": "a raw stream over SSH", "local": "cp -a on Meta's disk"}[kind]
-        value = f"{size / ours:.0f} MB/s, {_spread(seconds['ours'])}"
+        value = f"{size / ours:.0f} MB/s, {spread(seconds['ours'])}"
         told = f"{plain / limit:.2f}: {name}, {size / limit:.0f} MB/s, is all that there is"
         yield at_least(
-            f"cold copy, {words}", value, f"rsync -aHAX over SSH, {_spread(seconds['plain'])}", plain / ours, 1.3, told
+            f"cold copy, {words}", value, f"rsync -aHAX over SSH, {spread(seconds['plain'])}", plain / ours, 1.3, told
         )
         other = "; ".join(
-            f"{'stream' if one == 'stream' else 'cp'} {_spread(seconds[one])}" for one in ("stream", "local")
+            f"{'stream' if one == 'stream' else 'cp'} {spread(seconds[one])}" for one in ("stream", "local")
         )
         yield at_least(f"cold copy, {words}", value, f"{name} ({other})", limit / ours, 0.8)
 
@@ -174,22 +174,22 @@ def _finished(one: dict[str, Any]) -> Line:
     best = sorted(one["runs"], key=lambda run: run["seconds"])[len(one["runs"]) // 2]
     return at_most(
         "a run on a finished pair",
-        _spread([run["seconds"] for run in one["runs"]]),
-        f"its {best['calls']} calls of bosh, {_seconds(best['calls_seconds'])}",
+        spread([run["seconds"] for run in one["runs"]]),
+        f"its {best['calls']} calls of bosh, {seconds_of(best['calls_seconds'])}",
         median(ratios),
         2,
         f"{best['tasks']} tasks, {best['changed']} changed; all else is Ansible's time for them",
     )
 
 
-def _seconds(value: float) -> str:
+def seconds_of(value: float) -> str:
     return f"{value:.1f} s"
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
     """The median, and the least and the most where there are several."""
     if len(values) == 1:
-        return _seconds(values[0])
+        return seconds_of(values[0])
     return f"{median(values):.2f} s ({min(values):.2f}..{max(values):.2f})"
 
 

@@ -82,6 +82,23 @@ def migrate(
     return _run(label, more, playbook=str(PLAYBOOK), extravars=inputs, **words)
 
 
+def play(label: str, name: str, **inputs: Any) -> Run:
+    """A playbook of the collection, by the name of its file."""
+    return _run(label, {}, playbook=str(PLAYBOOK.parent / name), extravars=inputs)
+
+
+def fact(run: Run, name: str) -> Any:
+    """The last value that a run gave a fact; raises BenchError where it gave none."""
+    values = [
+        event["event_data"]["res"]["ansible_facts"][name]
+        for event in run.events
+        if name in ((event["event_data"].get("res") or {}).get("ansible_facts") or {})
+    ]
+    if not values:
+        raise lab.BenchError(f"no task has set {name}")
+    return values[-1]
+
+
 def role(label: str, name: str, tasks_from: str = "main") -> Run:
     """One role of the collection by itself."""
     task = {

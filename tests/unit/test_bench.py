@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bosh.ha.tests.bench import figures, handover, migration, outage, playbook, table, timeline
+from ansible_collections.bosh.ha.tests.bench import (
+    backup,
+    figures,
+    handover,
+    migration,
+    outage,
+    playbook,
+    table,
+    timeline,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -307,3 +316,33 @@ def test_the_calls_of_bosh_are_timed_and_pass_through(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()) == (3, ["-n,a b", str(real / "bosh")])
     began, ended = (float(word) for word in log.read_text().split())
     assert 0 < ended - began < 30
+
+
+def one_backup(seconds: float, locked: float | None, extra: int = 10**6) -> dict[str, Any]:
+    return {"seconds": seconds, "locked": locked, "extra": extra, "bytes": 10**9, "path": "/x"}
+
+
+BACKUPS: dict[str, Any] = {
+    "store": {"bytes": 10**9},
+    "bbr": "bbr's commands, scripted",
+    "ours": [one_backup(6, 1.0), one_backup(5, 2.0), one_backup(60, 9.0)],
+    "theirs": [one_backup(10, 4.0), one_backup(12, 8.0), one_backup(9, 6.0)],
+    "restore": [7.0, 8.0, 9.0],
+    "their_restore": [10.0, 10.0, 10.0],
+    "read": 2.0,
+}
+
+
+def test_a_backup_is_held_against_bbr_s_by_medians():
+    found = {line.figure: line for line in backup.lines(BACKUPS)}
+    assert (found["full backup"].ratio, found["full backup"].reached) == (0.6, True)
+    assert (found["restore"].ratio, found["restore"].reached) == (0.8, True)
+    assert (found["time locked"].ratio, found["time locked"].reached) == (2 / 6, False)
+    assert found["extra disk on the VM"].reached
+
+
+def test_a_vm_s_disk_that_was_filled_is_told_and_bbr_tells_no_time_locked():
+    raw = BACKUPS | {"ours": [one_backup(6, 1.0, 10**8)], "theirs": [one_backup(10, None)]}
+    found = {line.figure: line for line in backup.lines(raw)}
+    assert (found["extra disk on the VM"].ratio, found["extra disk on the VM"].reached) == (0.1, False)
+    assert found["time locked"].reached is None
