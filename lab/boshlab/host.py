@@ -252,9 +252,12 @@ def ssh(options: argparse.Namespace) -> None:
 
 def kill(options: argparse.Namespace) -> None:
     vm = find(options.name)
+    disks = cpi.Cpi({}).get_disks(vm["cid"]) if options.with_disk else []
     Podman().remove(vm["cid"])
     cpi.release_disks(vm["cid"])
-    say(f"{vm['cid']} at {vm['ip']} is gone, as by the IaaS console")
+    for disk in disks:
+        cpi.Cpi({}).delete_disk(disk)
+    say(f"{vm['cid']} at {vm['ip']} is gone, as by the IaaS console{''.join(f', and {disk}' for disk in disks)}")
 
 
 def reboot(options: argparse.Namespace) -> None:
@@ -515,7 +518,8 @@ def main() -> int:
     verb("reset", reset, "back to the state after `up`: no VM, no disk, fresh secrets", False)
     verb("status", status, "VMs, addresses, disks and what monit says", False)
     verb("ssh", ssh, "log in to a VM as jumpbox").add_argument("command", nargs=argparse.REMAINDER)
-    verb("kill", kill, "terminate a VM as the IaaS console would; its disk stays")
+    killed = verb("kill", kill, "terminate a VM as the IaaS console would; its disk stays")
+    killed.add_argument("--with-disk", action="store_true", help="its disk is deleted, too")
     verb("reboot", reboot, "reboot a VM")
     verb("cut", cut, "unplug a VM from the network")
     verb("heal", heal, "plug it in again")
