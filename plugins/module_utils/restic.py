@@ -175,6 +175,17 @@ def chosen(backups: Sequence[Backup], stamp: str, name: str, repository: str) ->
     raise Refused(f"{repository} has no backup {stamp} of {name}; it has {there}")
 
 
+def keep_words(keep: Mapping[str, int | None]) -> list[str]:
+    """restic's own policies; none where nothing is to be removed. Raises Refused for a number that is none."""
+    words = []
+    for kind in KEEPS:
+        number = keep.get(kind)
+        if number is not None and number < 1:
+            raise Refused(f"{kind} is {number}: what is to be kept must be 1 or more")
+        words += [f"--keep-{kind}", str(number)] if number else []
+    return words
+
+
 def removed_of(forgotten: str) -> list[str]:
     """IDs of snapshots that `restic forget --dry-run --json` would remove."""
     return [str(one["id"]) for group in json.loads(forgotten or "[]") or [] for one in group.get("remove") or []]

@@ -116,9 +116,9 @@ class Repository:
             self.run("forget", *half_done)
         return stamp
 
-    def forget(self, name: str, keep: Mapping[str, int], check: bool = False) -> list[str]:
+    def forget(self, name: str, keep: Mapping[str, int | None], check: bool = False) -> list[str]:
         """Thin out the backups of one name, as restic's own policies have it, and free their room; their stamps."""
-        words = [word for kind in restic.KEEPS if keep.get(kind) for word in (f"--keep-{kind}", str(keep[kind]))]
+        words = restic.keep_words(keep)
         if not words:
             return []
         if not check:
@@ -127,6 +127,8 @@ class Repository:
         mine = ["--host", name, "--tag", ",".join(restic.tags("backup", name, "")[:-1]), "--group-by", "host"]
         told = self.run("forget", "--json", "--dry-run", "--no-lock", *mine, *words)
         removed = set(restic.removed_of(told))
+        if not removed:
+            return []
         backups = [backup for backup in self.backups(name) if backup.facts in removed]
         if backups and not check:
             # The facts first: what is cut off in the middle leaves what is half done, and no half backup.

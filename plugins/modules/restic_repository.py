@@ -34,7 +34,9 @@ options:
     description: What was backed up, a deployment or a director's address. For O(state=listed) all of them where it is not set.
     type: str
   keep:
-    description: How many of the newest to keep, as restic's policies count them. None is removed where nothing is set.
+    description:
+      - How many of the newest to keep, as restic's policies count them. None is removed where nothing is set.
+      - With another state it is only looked at, so that a mistake is found before anything is done.
     type: dict
     suboptions:
       last:
@@ -99,6 +101,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.restic_repository import R
 
 def work(params: dict[str, Any], check: bool) -> dict[str, Any]:
     repository = Repository(params)
+    restic.keep_words(params["keep"] or {})
     if params["state"] == "ready":
         return {"changed": repository.ready(check)}
     if params["state"] == "listed":

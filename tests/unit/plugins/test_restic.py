@@ -204,13 +204,15 @@ def test_the_passphrase_is_on_no_command_line_and_in_no_file(site):
         ({"repository": ":s3,secret_access_key=x:b"}, "the repository :s3,... has a credential in its name"),
         ({"restic": "restic-is-not-here"}, "the control node has no restic-is-not-here"),
         ({"rclone": "rclone-is-not-here"}, "the control node has no rclone-is-not-here"),
+        ({"keep": {"last": 0}}, "last is 0: what is to be kept must be 1 or more"),
+        ({"keep": {"newest": 1}}, "newest"),
         ({"restic": "true"}, "and 0.14 or newer is needed"),
         ({"repository": "{top}/vm"}, "{top}/vm has .*, and is no repository of restic's|{top}/vm has .* and is no"),
     ],
 )
 def test_a_repository_that_cannot_be_used_is_refused_with_a_sentence(site, run_module, given, words):
     args = {name: site.args()[name] for name in ("repository", "passphrase", "lock_wait")}
-    args |= {name: value.format(top=site.top) for name, value in given.items()}
+    args |= {name: value.format(top=site.top) if isinstance(value, str) else value for name, value in given.items()}
     with pytest.raises(Exception, match=words.format(top=site.top, repository=args["repository"])) as failed:
         run_module("restic_repository", args)
     assert "\n" not in str(failed.value)
@@ -405,7 +407,7 @@ def test_a_vm_may_add_and_remove_nothing(site):
     )
     program.chmod(0o755)
     with pytest.raises(restic.Refused):
-        site.snapshot("20261101T000000Z", program=str(program))
+        site.snapshot("20261101T000000Z", program=str(program), timeout=10)
     assert [backup.stamp for backup in site.repository().backups() if backup.facts] == [stamp]
 
 
