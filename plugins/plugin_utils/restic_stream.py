@@ -139,7 +139,7 @@ def join(far: Sequence[str], near: Sequence[str], environ: dict[str, str], openi
             with contextlib.suppress(BrokenPipeError):
                 to_far.write(opening)
                 to_far.flush()
-            other = subprocess.Popen(near, env=environ, stdin=from_far, stdout=to_far, stderr=near_said)
+            other = subprocess.Popen(near, env=environ, stdin=from_far, stdout=to_far, stderr=near_said, umask=0o077)
             processes.append(other)
             with contextlib.suppress(BrokenPipeError):
                 to_far.close()
