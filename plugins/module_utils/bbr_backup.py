@@ -107,6 +107,12 @@ def write_metadata(directory: str, data: dict[str, Any]) -> None:
         os.fsync(stream.fileno())
 
 
+def write_about(directory: str, data: dict[str, Any]) -> None:
+    """What bbr has no place for, beside the backup."""
+    with open(os.path.join(directory, ABOUT), "w", encoding="utf-8") as stream:
+        json.dump(data, stream, indent=1)
+
+
 def half_done(parent: str, name: str) -> list[str]:
     """Names of backups of a deployment that were begun and never finished."""
     if not os.path.isdir(parent):

@@ -106,7 +106,6 @@ about:
   sample: {uuid: 3f1c}
 """
 
-import json
 import os
 import shutil
 import time
@@ -138,8 +137,7 @@ def finish(params: dict[str, Any], check: bool) -> dict[str, Any]:
     }
     begun = datetime.fromtimestamp(params["begun"], UTC)
     if not check:
-        with open(os.path.join(part, bbr_backup.ABOUT), "w", encoding="utf-8") as stream:
-            json.dump(params["about"], stream, indent=1)
+        bbr_backup.write_about(part, params["about"])
         bbr_backup.write_metadata(part, bbr_backup.metadata(sums, begun, datetime.now(UTC)))
         os.rename(part, path)
     return {"changed": True, "path": path}
