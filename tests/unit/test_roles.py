@@ -188,7 +188,9 @@ def test_no_task_of_a_block_changes_the_condition_of_those_after_it(role: str) -
 
 @per_role
 def test_the_spec_has_what_the_role_uses_and_nothing_else(role: str) -> None:
-    sources = [*files(role), *sorted((ROLES / role / "vars").glob("*.yml")), ROLES / role / "defaults" / "main.yml"]
+    directory = ROLES / role
+    sources = [*files(role), *sorted((directory / "vars").glob("*.yml")), directory / "defaults" / "main.yml"]
+    sources += sorted((directory / "templates").glob("*.j2"))
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources if path.exists())
     assert set(SHARED.findall(text)) == {name for name in options(role) if name.startswith("bosh_ha_")}
     own = set(re.findall(rf"(?<![\w./-]){role}_\w+", text)) - RESULTS
