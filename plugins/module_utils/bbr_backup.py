@@ -120,6 +120,18 @@ def half_done(parent: str, name: str) -> list[str]:
     return sorted(one for one in os.listdir(parent) if one.startswith(f"{name}_") and one.endswith(PARTIAL))
 
 
+def move_up(part: str) -> None:
+    """Take what bbr made, the only directory in `part`, out of it. Raises Damaged, OSError."""
+    made = sorted(one.path for one in os.scandir(part) if one.is_dir())
+    if len(made) != 1:
+        raise Damaged(f"bbr was to make one directory in {part}, and there are {len(made)}")
+    read_metadata(made[0])
+    # The metadata goes last, as what has it is a backup.
+    for name in sorted(os.listdir(made[0]), key=lambda name: name == METADATA):
+        os.rename(os.path.join(made[0], name), os.path.join(part, name))
+    os.rmdir(made[0])
+
+
 def about(directory: str) -> dict[str, Any]:
     """What we kept beside a backup; nothing for one that bbr made. Raises Damaged."""
     path = os.path.join(directory, ABOUT)

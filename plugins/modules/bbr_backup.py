@@ -26,10 +26,11 @@ options:
     description:
       - V(begun) makes the directory, for its owner only, and removes what earlier ones of O(name) left half done.
       - V(finished) writes C(metadata), and gives the directory its name.
+      - V(adopted) does so with what C(bbr) itself made, the only directory in it.
       - V(described) reads what is known of it, and none of its tars.
       - V(checked) reads all of it, and fails where a file is missing, or is not what it was.
     type: str
-    choices: [begun, finished, described, checked]
+    choices: [begun, finished, adopted, described, checked]
     required: true
   path:
     description: The backup; for O(state=begun) the directory of all backups.
@@ -95,7 +96,7 @@ removed:
   sample: []
 artifacts:
   description: Each with its file, group, index, and the SHA-256 of each file in it.
-  returned: when O(state=checked)
+  returned: when O(state=adopted) or O(state=checked)
   type: list
   elements: dict
   sample: [{name: blobstore, group: bosh, index: '0', file: bosh-0-blobstore.tar, checksums: {}}]
@@ -143,6 +144,26 @@ def finish(params: dict[str, Any], check: bool) -> dict[str, Any]:
     return {"changed": True, "path": path}
 
 
+def adopt(params: dict[str, Any], check: bool) -> dict[str, Any]:
+    part = params["path"]
+    path = part.removesuffix(bbr_backup.PARTIAL)
+    if check:
+        return {"changed": True, "path": path, "artifacts": []}
+    bbr_backup.move_up(part)
+    sums = bbr_backup.sums_of(bbr_backup.read_metadata(part))
+    with open(os.path.join(part, bbr_backup.ABOUT), "w", encoding="utf-8") as stream:
+        json.dump(params["about"], stream, indent=1)
+    os.rename(part, path)
+    return {"changed": True, "path": path, "artifacts": listed(sums)}
+
+
+def listed(sums: dict[bbr_backup.Artifact, dict[str, str]]) -> list[dict[str, Any]]:
+    return [
+        {"name": one.name, "group": one.group, "index": one.index, "file": one.file, "checksums": digests}
+        for one, digests in sums.items()
+    ]
+
+
 def described(params: dict[str, Any]) -> dict[str, Any]:
     bbr_backup.read_metadata(params["path"])
     return {"changed": False, "path": params["path"], "about": bbr_backup.about(params["path"])}
@@ -150,11 +171,7 @@ def described(params: dict[str, Any]) -> dict[str, Any]:
 
 def checked(params: dict[str, Any]) -> dict[str, Any]:
     path = params["path"]
-    sums = bbr_backup.check(path)
-    artifacts = [
-        {"name": one.name, "group": one.group, "index": one.index, "file": one.file, "checksums": digests}
-        for one, digests in sums.items()
-    ]
+    artifacts = listed(bbr_backup.check(path))
     return {"changed": False, "path": path, "artifacts": artifacts, "about": bbr_backup.about(path)}
 
 
@@ -167,7 +184,11 @@ def main() -> None:
     }
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["begun", "finished", "described", "checked"], "required": True},
+            "state": {
+                "type": "str",
+                "choices": ["begun", "finished", "adopted", "described", "checked"],
+                "required": True,
+            },
             "path": {"type": "path", "required": True},
             "name": {"type": "str"},
             "artifacts": {"type": "list", "elements": "dict", "options": artifact},
@@ -183,6 +204,8 @@ def main() -> None:
             result = begin(module.params, module.check_mode)
         elif state == "finished":
             result = finish(module.params, module.check_mode)
+        elif state == "adopted":
+            result = adopt(module.params, module.check_mode)
         elif state == "described":
             result = described(module.params)
         else:

@@ -67,11 +67,11 @@ def read(command: Sequence[str], take: Callable[[IO[bytes]], Any]) -> Any:
             process.kill()
             process.wait()
             # What the command said is nearer to the cause than what was made of the half of its output.
-            if isinstance(error, Exception) and (words := _words(said)):
+            if isinstance(error, Exception) and (words := words_of(said)):
                 raise Broken(words) from error
             raise
         if code != 0:
-            raise Broken(_words(said) or f"exit code {code}")
+            raise Broken(words_of(said) or f"exit code {code}")
     return result
 
 
@@ -82,7 +82,8 @@ def write(command: Sequence[str], source: IO[bytes]) -> None:
         raise Broken(_last(done.stderr) or f"exit code {done.returncode}")
 
 
-def _words(said: IO[bytes]) -> str:
+def words_of(said: IO[bytes]) -> str:
+    """The last that a command wrote into a file."""
     said.seek(0)
     return _last(said.read())
 

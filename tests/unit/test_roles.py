@@ -33,6 +33,9 @@ RESULTS = {
     "plan_rollback_micro_vms",
     "plan_rollback_primary_vm",
     "reach_deployment_instance",
+    "run_bbr_command_failures",
+    "run_bbr_command_kinds",
+    "run_bbr_command_seconds_locked",
     "run_bbr_scripts_failures",
     "run_bbr_scripts_ran",
     "start_meta_answered_at",
@@ -189,7 +192,9 @@ def test_no_task_of_a_block_changes_the_condition_of_those_after_it(role: str) -
 
 @per_role
 def test_the_spec_has_what_the_role_uses_and_nothing_else(role: str) -> None:
-    sources = [*files(role), *sorted((ROLES / role / "vars").glob("*.yml")), ROLES / role / "defaults" / "main.yml"]
+    directory = ROLES / role
+    sources = [*files(role), *sorted((directory / "vars").glob("*.yml")), directory / "defaults" / "main.yml"]
+    sources += sorted((directory / "templates").glob("*.j2"))
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources if path.exists())
     assert set(SHARED.findall(text)) == {name for name in options(role) if name.startswith("bosh_ha_")}
     own = set(re.findall(rf"(?<![\w./-]){role}_\w+", text)) - RESULTS
