@@ -330,16 +330,34 @@ def test_a_mistake_in_a_variable_is_one_sentence(site, tmp_path, path, value, sa
     directors = changed(directors, path, filled_in(value, tmp_path))
     if path.endswith(".address") and value is not ABSENT:
         ssh = following(ssh, directors)
-    assert inputs.problems(directors, ssh) == expected
+    assert inputs.inputs.problems(directors, ssh) == expected
+
+
+def test_a_director_to_throw_away_may_be_there_and_is_looked_at_like_the_others(site):
+    directors, ssh = site
+    spare = {key: value for key, value in directors["meta"].items() if key != "deployment"} | {"address": "10.10.0.9"}
+    assert inputs.problems(directors | {"rehearsal": spare}, ssh) == []
+    assert inputs.director({"rehearsal": {}}, "rehearsal")["deployment"] == "bosh-rehearsal"
+    for change, said in (
+        ("x", "bosh_ha_directors.rehearsal is no mapping"),
+        (spare | {"address": directors["meta"]["address"]}, "bosh_ha_directors.rehearsal.address are both"),
+        (spare | {"adress": "x"}, "bosh_ha_directors.rehearsal has the unknown key adress"),
+        (
+            spare | {"manifest": "/not/there"},
+            "bosh_ha_directors.rehearsal.manifest: the file /not/there cannot be read",
+        ),
+    ):
+        found = inputs.problems(directors | {"rehearsal": change}, ssh)
+        assert len(found) == 1 and said in found[0]
 
 
 def test_keys_that_are_no_words_are_named_too(site):
     directors, ssh = site
-    assert inputs.problems(directors | {1: {}, "x": {}}, ssh) == [
+    assert inputs.inputs.problems(directors | {1: {}, "x": {}}, ssh) == [
         "bosh_ha_directors has the unknown key 1",
         "bosh_ha_directors has the unknown key x",
     ]
-    assert inputs.problems(directors | {"meta": directors["meta"] | {1: 2, "x": 3}}, ssh) == [
+    assert inputs.inputs.problems(directors | {"meta": directors["meta"] | {1: 2, "x": 3}}, ssh) == [
         "bosh_ha_directors.meta has the unknown key 1",
         "bosh_ha_directors.meta has the unknown key x",
     ]
