@@ -330,7 +330,7 @@ def test_a_mistake_in_a_variable_is_one_sentence(site, tmp_path, path, value, sa
     directors = changed(directors, path, filled_in(value, tmp_path))
     if path.endswith(".address") and value is not ABSENT:
         ssh = following(ssh, directors)
-    assert inputs.inputs.problems(directors, ssh) == expected
+    assert inputs.problems(directors, ssh) == expected
 
 
 def test_a_director_to_throw_away_may_be_there_and_is_looked_at_like_the_others(site):
@@ -353,11 +353,11 @@ def test_a_director_to_throw_away_may_be_there_and_is_looked_at_like_the_others(
 
 def test_keys_that_are_no_words_are_named_too(site):
     directors, ssh = site
-    assert inputs.inputs.problems(directors | {1: {}, "x": {}}, ssh) == [
+    assert inputs.problems(directors | {1: {}, "x": {}}, ssh) == [
         "bosh_ha_directors has the unknown key 1",
         "bosh_ha_directors has the unknown key x",
     ]
-    assert inputs.inputs.problems(directors | {"meta": directors["meta"] | {1: 2, "x": 3}}, ssh) == [
+    assert inputs.problems(directors | {"meta": directors["meta"] | {1: 2, "x": 3}}, ssh) == [
         "bosh_ha_directors.meta has the unknown key 1",
         "bosh_ha_directors.meta has the unknown key x",
     ]
