@@ -218,14 +218,14 @@ def vms() -> list[dict[str, str]]:
 def find(name: str) -> dict[str, str]:
     """A VM by its name (micro, primary, meta), address or CID."""
     for vm in vms():
-        if name in (vm["cid"], vm["ip"]) or paths.ADDRESSES.get(name) == vm["ip"]:
+        if name in (vm["cid"], vm["ip"]) or paths.DIRECTORS.get(name) == vm["ip"]:
             return vm
     raise LabError(f"there is no VM {name}: `lab status` lists them")
 
 
 def status(_options: argparse.Namespace) -> None:
-    names = {address: name for name, address in paths.ADDRESSES.items()}
-    print(f"{'NAME':9}{'ADDRESS':13}{'VM':14}{'STATE':10}{'DISK':22}MONIT")
+    names = {address: name for name, address in paths.DIRECTORS.items()}
+    print(f"{'NAME':11}{'ADDRESS':13}{'VM':14}{'STATE':10}{'DISK':22}MONIT")
     for vm in vms():
         said = ""
         if vm["state"] == "running":
@@ -233,7 +233,7 @@ def status(_options: argparse.Namespace) -> None:
             rows = [line.split() for line in summary.splitlines() if line.rstrip().endswith("Process")]
             ok = sum(1 for row in rows if row[1] == "OK")
             said = f"{ok} of {len(rows)} running"
-        print(f"{names.get(vm['ip'], ''):9}{vm['ip']:13}{vm['cid']:14}{vm['state']:10}{vm['disk']:22}{said}")
+        print(f"{names.get(vm['ip'], ''):11}{vm['ip']:13}{vm['cid']:14}{vm['state']:10}{vm['disk']:22}{said}")
 
 
 def ssh(options: argparse.Namespace) -> None:
@@ -321,7 +321,7 @@ def restore(options: argparse.Namespace) -> None:
 def list_snapshots(options: argparse.Namespace) -> None:
     if options.remove:
         snapshots.remove(options.remove)
-    names = {address: name for name, address in paths.ADDRESSES.items()}
+    names = {address: name for name, address in paths.DIRECTORS.items()}
     for name in snapshots.names():
         found = snapshots.read(name)
         made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["made_at"]))

@@ -23,6 +23,9 @@ NETWORK = "bosh-lab"
 SUBNET = "10.10.0.0/24"
 GATEWAY = "10.10.0.1"
 ADDRESSES = {"micro": "10.10.0.3", "primary": "10.10.0.4", "meta": "10.10.0.5"}
+#: A director for an hour, to try something on; nobody probes it.
+SPARE = {"rehearsal": "10.10.0.40"}
+DIRECTORS = ADDRESSES | SPARE
 
 IMAGE = "localhost/bosh-lab/stemcell:1.1"
 STEMCELL = ("bosh-lab-debian-bookworm-go_agent", "1.1")

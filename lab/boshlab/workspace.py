@@ -41,17 +41,20 @@ def write() -> None:
         ("micro", micro / "vars.yml"),
         ("primary", boshes / "primary-vars.yml"),
         ("meta", boshes / "meta-vars.yml"),
+        ("rehearsal", boshes / "rehearsal-vars.yml"),
     ):
         if not vars_store.exists():
-            _write(vars_store, variables(paths.ADDRESSES[name]), 0o600)
+            _write(vars_store, variables(paths.DIRECTORS[name]), 0o600)
     _write(micro / "micro_bosh.yml", create_env_manifest("micro", public))
-    for name in ("primary", "meta"):
+    for name in ("primary", "meta", "rehearsal"):
         _write(boshes / f"bosh-{name}.yml", deployment_manifest(name, public))
     _write(boshes / "app.yml", app_manifest(public))
     # A director refuses a static range with its own address, and Meta inherits Micro's cloud config.
     for name, static in (("micro", "primary"), ("primary", "meta"), ("meta", "primary")):
         of_app = [address for group in paths.APP_ADDRESSES.values() for address in group] if name == "primary" else []
-        _write(boshes / f"cloud-config-{name}.yml", cloud_config(paths.ADDRESSES[static], *of_app))
+        _write(
+            boshes / f"cloud-config-{name}.yml", cloud_config(paths.ADDRESSES[static], *paths.SPARE.values(), *of_app)
+        )
 
 
 def definitions(address: str) -> list[dict[str, Any]]:
@@ -103,7 +106,7 @@ def variables(address: str) -> dict[str, Any]:
 
 def instance_group_properties(name: str) -> dict[str, dict[str, Any]]:
     """Properties of each job, under BOSH's own names."""
-    address = paths.ADDRESSES[name]
+    address = paths.DIRECTORS[name]
     blobstore = {
         "address": address,
         "port": 25250,
@@ -200,11 +203,11 @@ def deployment_manifest(name: str, public_key: str) -> dict[str, Any]:
                 "vm_type": "director",
                 "stemcell": "default",
                 "persistent_disk_type": "default",
-                "networks": [{"name": "default", "static_ips": [paths.ADDRESSES[name]]}],
+                "networks": [{"name": "default", "static_ips": [paths.DIRECTORS[name]]}],
                 "jobs": _jobs(name, public_key),
             }
         ],
-        "variables": definitions(paths.ADDRESSES[name]),
+        "variables": definitions(paths.DIRECTORS[name]),
     }
 
 

@@ -182,3 +182,9 @@ def test_primary_can_deploy_what_the_workspace_has_for_it(tmp_path: Path, monkey
     refused = pytest.raises(tasks.Failure, match=r"static ip '10\.10\.0\.32', which belongs to no subnet")
     with _director(tmp_path, cloud) as (session, store), refused:
         plan.plan(session, store, app, paths.ADDRESSES["meta"])
+    spare = yaml.safe_load((boshes / "bosh-rehearsal.yml").read_text())
+    for of, by in (("micro", "meta"), ("primary", "primary"), ("meta", "meta")):
+        cloud = yaml.safe_load((boshes / f"cloud-config-{of}.yml").read_text())
+        with _director(tmp_path, cloud) as (session, store):
+            (one,) = plan.plan(session, store, spare, paths.ADDRESSES[by])
+            assert one.spec["networks"]["default"]["ip"] == paths.SPARE["rehearsal"]

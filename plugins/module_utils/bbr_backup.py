@@ -22,6 +22,8 @@ from ansible.module_utils.common.yaml import yaml_load
 METADATA = "metadata"
 #: Ours beside it.
 ABOUT = "bosh_ha.json"
+#: What came of its rehearsal, beside it, too.
+REHEARSED = "rehearsed.json"
 #: At the end of the name of a backup that is not finished.
 PARTIAL = ".part"
 #: What each kind of failure adds to the exit code.
@@ -134,7 +136,16 @@ def move_up(part: str) -> None:
 
 def about(directory: str) -> dict[str, Any]:
     """What we kept beside a backup; nothing for one that bbr made. Raises Damaged."""
-    path = os.path.join(directory, ABOUT)
+    return _beside(directory, ABOUT)
+
+
+def rehearsed(directory: str) -> dict[str, Any]:
+    """What came of the last rehearsal of a backup; nothing where there was none. Raises Damaged."""
+    return _beside(directory, REHEARSED)
+
+
+def _beside(directory: str, name: str) -> dict[str, Any]:
+    path = os.path.join(directory, name)
     try:
         with open(path, encoding="utf-8") as stream:
             data = json.load(stream)

@@ -22,6 +22,8 @@ except ImportError:  # the control node has it; told in a sentence like every ot
     netaddr = None
 
 NAMES = ("micro", "primary", "meta")
+#: Keys that need not be there: a director that is thrown away again.
+OPTIONAL = ("rehearsal",)
 #: Who uploads its cloud config and deploys with it: Micro first, and Meta after it took Micro's data over.
 DEPLOYS = {"micro": "primary", "primary": "meta", "meta": "primary"}
 _WORKSPACE = "~/workspace/deployments"
@@ -29,6 +31,7 @@ _MANIFESTS = {
     "micro": f"{_WORKSPACE}/microbosh/micro_bosh.yml",
     "primary": f"{_WORKSPACE}/boshes/bosh-primary.yml",
     "meta": f"{_WORKSPACE}/boshes/bosh-meta.yml",
+    "rehearsal": f"{_WORKSPACE}/boshes/bosh-rehearsal.yml",
 }
 _COMMON = {
     "address": "",
@@ -91,12 +94,17 @@ def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
     found: list[str] = [
         f"bosh_ha_directors.{name} is not set" for name in NAMES if not isinstance(directors.get(name), dict)
     ]
-    found += [f"bosh_ha_directors has the unknown key {name}" for name in sorted(set(directors) - set(NAMES), key=str)]
+    unknown = sorted(set(directors) - {*NAMES, *OPTIONAL}, key=str)
+    found += [f"bosh_ha_directors has the unknown key {name}" for name in unknown]
+    found += [
+        f"bosh_ha_directors.{name} is no mapping" for name in OPTIONAL if not isinstance(directors.get(name, {}), dict)
+    ]
+    names = [name for name in (*NAMES, *OPTIONAL) if name in directors]
     if not found:
-        found += [problem for name in NAMES for problem in _kinds(name, _given(directors[name]))]
+        found += [problem for name in names for problem in _kinds(name, _given(directors[name]))]
     if found:
         return found
-    filled = {name: director(directors, name) for name in NAMES}
+    filled = {name: director(directors, name) for name in names}
     for name, values in filled.items():
         unknown = sorted(set(values) - _known(name), key=str)
         found += [f"bosh_ha_directors.{name} has the unknown key {key}" for key in unknown]
@@ -146,14 +154,15 @@ def _known(name: str) -> set[str]:
 
 def _addresses(directors: dict[str, dict[str, Any]]) -> list[str]:
     found = []
-    for name in NAMES:
+    names = list(directors)
+    for name in names:
         address = directors[name]["address"]
         if not address:
             found.append(f"bosh_ha_directors.{name}.address is not set")
         elif _address(address) is None:
             found.append(f"bosh_ha_directors.{name}.address {address} is no IP address")
-    for number, name in enumerate(NAMES):
-        for other in NAMES[number + 1 :]:
+    for number, name in enumerate(names):
+        for other in names[number + 1 :]:
             address = directors[name]["address"]
             place = _address(address)
             if place is not None and place == _address(directors[other]["address"]):

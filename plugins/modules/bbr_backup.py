@@ -105,8 +105,14 @@ about:
   returned: when O(state=described) or O(state=checked)
   type: dict
   sample: {uuid: 3f1c}
+rehearsed:
+  description: What came of its last rehearsal, C(rehearsed.json); empty where there was none.
+  returned: when O(state=described) or O(state=checked)
+  type: dict
+  sample: {at: '2026-11-21T22:10:00Z', passed: true}
 """
 
+import json
 import os
 import shutil
 import time
@@ -166,13 +172,16 @@ def listed(sums: dict[bbr_backup.Artifact, dict[str, str]]) -> list[dict[str, An
 
 def described(params: dict[str, Any]) -> dict[str, Any]:
     bbr_backup.read_metadata(params["path"])
-    return {"changed": False, "path": params["path"], "about": bbr_backup.about(params["path"])}
+    path = params["path"]
+    about, rehearsed = bbr_backup.about(path), bbr_backup.rehearsed(path)
+    return {"changed": False, "path": path, "about": about, "rehearsed": rehearsed}
 
 
 def checked(params: dict[str, Any]) -> dict[str, Any]:
     path = params["path"]
     artifacts = listed(bbr_backup.check(path))
-    return {"changed": False, "path": path, "artifacts": artifacts, "about": bbr_backup.about(path)}
+    about, rehearsed = bbr_backup.about(path), bbr_backup.rehearsed(path)
+    return {"changed": False, "path": path, "artifacts": artifacts, "about": about, "rehearsed": rehearsed}
 
 
 def main() -> None:

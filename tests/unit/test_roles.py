@@ -33,6 +33,8 @@ RESULTS = {
     "plan_rollback_micro_vms",
     "plan_rollback_primary_vm",
     "reach_deployment_instance",
+    "record_director_counts",
+    "rehearse_restore_done",
     "run_bbr_command_failures",
     "run_bbr_command_kinds",
     "run_bbr_command_seconds_locked",

@@ -191,7 +191,8 @@ def container(cid: str, image: str, agent_id: str, address: str, iaas_access: bo
         "netns": {"nsmode": "bridge"},
         # The MAC follows the address, so that a VM recreated at it is reached at once.
         "Networks": {paths.NETWORK: {"static_ips": [address], "static_mac": _mac(address)}},
-        "cap_add": ["SYS_ADMIN", "AUDIT_WRITE"],
+        # As root of a VM: it mounts, and filters its own packets.
+        "cap_add": ["SYS_ADMIN", "AUDIT_WRITE", "NET_ADMIN"],
         "r_limits": [{"type": kind, "soft": 4096, "hard": 4096} for kind in ("NOFILE", "NPROC")],
         "use_image_resolve_conf": True,
         "use_image_hosts": False,

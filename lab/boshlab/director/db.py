@@ -88,6 +88,7 @@ class Template(Base):
     name: Mapped[str]
     version: Mapped[str]
     blobstore_id: Mapped[str]
+    sha1: Mapped[str | None]
     release_version_id: Mapped[int] = mapped_column(sa.ForeignKey("release_versions.id"))
 
 
@@ -214,6 +215,10 @@ def migrate(bind: sa.Engine, fingerprints: dict[str, str]) -> None:
     (20210902232124_add_blobstore_and_nats_shas_to_vms.rb).
     """
     Base.metadata.create_all(bind)
+    # Of a database that is older than this column; nobody knows its digests.
+    if "sha1" not in {column["name"] for column in sa.inspect(bind).get_columns(Template.__tablename__)}:
+        with bind.begin() as connection:
+            connection.execute(sa.text(f"ALTER TABLE {Template.__tablename__} ADD COLUMN sha1 TEXT"))
     there = {column["name"] for column in sa.inspect(bind).get_columns(Vm.__tablename__)}
     with bind.begin() as connection:
         for name, value in fingerprints.items():

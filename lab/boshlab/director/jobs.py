@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -140,10 +141,11 @@ def update_release(context: Context, path: str) -> str:
             context.session.add(row)
             context.session.flush()
             for job in manifest["jobs"]:
-                blob = context.blobstore.put(files[f"jobs/{job['name']}.tgz"])
-                context.session.add(
-                    Template(name=job["name"], version=job["version"], blobstore_id=blob, release_version_id=row.id)
-                )
+                data = files[f"jobs/{job['name']}.tgz"]
+                template = Template(name=job["name"], version=job["version"], release_version_id=row.id)
+                template.blobstore_id = context.blobstore.put(data)
+                template.sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+                context.session.add(template)
         context.session.commit()
     return f"Created release '{name}/{version}'"
 

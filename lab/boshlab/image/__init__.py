@@ -27,6 +27,7 @@ PACKAGES = [
     "curl",
     "dnsutils",
     "iproute2",
+    "iptables",
     "iputils-ping",
     "libfaketime",
     "monit",

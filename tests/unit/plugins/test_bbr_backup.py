@@ -21,6 +21,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import (
     directory_name,
     exit_code,
     metadata,
+    rehearsed,
     sums_of,
 )
 
@@ -132,3 +133,15 @@ def test_what_an_instance_leaves_is_named_as_bbr_names_it():
         },
     ]
     assert [one["name"] for one in artifacts_of(jobs, "restore", "data", "1")] == ["db"]
+
+
+def test_what_came_of_a_rehearsal_is_beside_the_backup(backup, run_module):
+    result, _replay = run_module("bbr_backup", {"state": "described", "path": str(backup)})
+    assert result["rehearsed"] == rehearsed(str(backup)) == {}
+    (backup / "rehearsed.json").write_text('{"at": "2026-11-21T22:10:00Z", "passed": true}', encoding="utf-8")
+    for state in ("described", "checked"):
+        result, _replay = run_module("bbr_backup", {"state": state, "path": str(backup)})
+        assert result["rehearsed"]["passed"] is True
+    (backup / "rehearsed.json").write_text("{", encoding="utf-8")
+    with pytest.raises(Damaged, match=r"rehearsed\.json cannot be read"):
+        rehearsed(str(backup))

@@ -333,6 +333,24 @@ def test_a_mistake_in_a_variable_is_one_sentence(site, tmp_path, path, value, sa
     assert inputs.problems(directors, ssh) == expected
 
 
+def test_a_director_to_throw_away_may_be_there_and_is_looked_at_like_the_others(site):
+    directors, ssh = site
+    spare = {key: value for key, value in directors["meta"].items() if key != "deployment"} | {"address": "10.10.0.9"}
+    assert inputs.problems(directors | {"rehearsal": spare}, ssh) == []
+    assert inputs.director({"rehearsal": {}}, "rehearsal")["deployment"] == "bosh-rehearsal"
+    for change, said in (
+        ("x", "bosh_ha_directors.rehearsal is no mapping"),
+        (spare | {"address": directors["meta"]["address"]}, "bosh_ha_directors.rehearsal.address are both"),
+        (spare | {"adress": "x"}, "bosh_ha_directors.rehearsal has the unknown key adress"),
+        (
+            spare | {"manifest": "/not/there"},
+            "bosh_ha_directors.rehearsal.manifest: the file /not/there cannot be read",
+        ),
+    ):
+        found = inputs.problems(directors | {"rehearsal": change}, ssh)
+        assert len(found) == 1 and said in found[0]
+
+
 def test_keys_that_are_no_words_are_named_too(site):
     directors, ssh = site
     assert inputs.problems(directors | {1: {}, "x": {}}, ssh) == [
