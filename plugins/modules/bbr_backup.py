@@ -112,7 +112,6 @@ rehearsed:
   sample: {at: '2026-11-21T22:10:00Z', passed: true}
 """
 
-import json
 import os
 import shutil
 import time
@@ -157,8 +156,7 @@ def adopt(params: dict[str, Any], check: bool) -> dict[str, Any]:
         return {"changed": True, "path": path, "artifacts": []}
     bbr_backup.move_up(part)
     sums = bbr_backup.sums_of(bbr_backup.read_metadata(part))
-    with open(os.path.join(part, bbr_backup.ABOUT), "w", encoding="utf-8") as stream:
-        json.dump(params["about"], stream, indent=1)
+    bbr_backup.write_about(part, params["about"])
     os.rename(part, path)
     return {"changed": True, "path": path, "artifacts": listed(sums)}
 

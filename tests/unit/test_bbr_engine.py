@@ -332,6 +332,12 @@ def test_what_a_killed_run_left_is_cleaned_by_the_next(site):
     assert not list(site.dir.glob("*.part"))
 
 
+def test_bbr_cannot_back_up_into_a_repository(site):
+    rc, told = site.play("backup_director", backup_director_repository="/backups/repository")
+    assert rc != 0 and "it cannot back up into backup_director_repository" in told
+    assert site.order() == []
+
+
 def test_what_is_somebody_elses_is_refused_and_left(site):
     site.artifacts.mkdir()
     rc, told = site.play("backup_director")
