@@ -224,13 +224,19 @@ def test_a_job_that_cannot_be_unlocked_costs_no_backup(vms):
     assert not list(vms.top.glob("vm*/artifacts"))
 
 
-def test_what_a_killed_backup_left_is_unlocked_and_removed_first(vms):
-    add_usual(vms)
-    left = vms.top / "vm2" / "artifacts"
+def leave(vms: Vms, host: str) -> Path:
+    """What a backup of ours that was killed leaves on a host."""
+    left = vms.top / host / "artifacts"
     left.mkdir()
     (left / "db").mkdir()
     owner = f"{os.uname().nodename}:{vms.top}/backups"
     (left / ".bosh_ha").write_text(json.dumps({"owner": owner, "deed": "backup"}), encoding="utf-8")
+    return left
+
+
+def test_what_a_killed_backup_left_is_unlocked_and_removed_first(vms):
+    add_usual(vms)
+    left = leave(vms, "vm2")
     half = vms.top / "backups" / "app_20260101T000000Z.part"
     half.mkdir(parents=True)
     rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
@@ -242,11 +248,30 @@ def test_what_a_killed_backup_left_is_unlocked_and_removed_first(vms):
     assert not left.exists()
 
 
+def test_what_a_killed_backup_left_stays_until_it_is_unlocked(vms):
+    add_usual(vms)
+    left = leave(vms, "vm2")
+    vms.fault("vm2", "db", "post-backup-unlock", "echo it is stuck; exit 1")
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc != 0
+    assert f"post-backup-unlock of db failed with exit code 1: it is stuck; {left} stays until it is unlocked" in told
+    assert left.exists()
+    (vms.top / "fault-vm2-db-post-backup-unlock").unlink()
+    (vms.top / "order.log").unlink()
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc == 0, told
+    assert sorted(vms.order()[:2]) == [f"{line} false" for line in UNLOCKED]
+    assert not left.exists()
+
+
 @pytest.mark.parametrize(
     ("mark", "words"),
     [
-        ("", "none of ours: bbr runs, or was ended in the middle of it"),
-        (json.dumps({"owner": "elsewhere:/b", "deed": "restore"}), "a restore of elsewhere:/b runs, or was ended"),
+        ("", ", and none of ours: a backup or restore by bbr runs, or was ended in the middle of it"),
+        (
+            json.dumps({"owner": "elsewhere:/b", "deed": "restore"}),
+            ": a restore of 'elsewhere:/b' runs, or was ended in the middle of it",
+        ),
     ],
 )
 def test_a_vm_that_somebody_else_works_on_is_refused_and_left(vms, mark, words):
@@ -257,7 +282,7 @@ def test_a_vm_that_somebody_else_works_on_is_refused_and_left(vms, mark, words):
         (left / ".bosh_ha").write_text(mark, encoding="utf-8")
     rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
     assert rc != 0
-    assert f"vm2: {left} is there, and {words}" in told
+    assert f"vm2: {left} is there{words}" in told
     assert (vms.order(), left.exists()) == ([], True)
 
 
