@@ -46,6 +46,7 @@ PLAYBOOK = """
     bosh.ha.bbr_directory: &only
       artifacts_dir: "{{ top }}/{{ inventory_hostname }}/artifacts"
     bosh.ha.bbr_artifact: *only
+    bosh.ha.bbr_room: *only
   tasks:
     - ansible.builtin.include_role:
         name: "bosh.ha.{{ role }}"
@@ -342,6 +343,92 @@ def test_where_others_cannot_be_kept_from_working_nothing_is_locked(vms):
     assert not list(vms.top.glob("vm*/artifacts"))
 
 
+# Room, and how many stay
+
+#: Stands for bosh.ha.bbr_room.
+NO_ROOM = """
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({"artifacts_dir": {}}, supports_check_mode=True)
+room = {"path": "/var/vcap/store", "free": 1 << 30, "used": 1 << 30, "database": 2 << 30}
+module.exit_json(changed=False, room=room)
+"""
+
+
+def put(vms: Vms, stamp: str, name: str = "app", size: int = 100, told: str = "") -> Path:
+    """An earlier backup, of which a file may be a large hole."""
+    path = vms.top / "backups" / f"{name}_{stamp}"
+    path.mkdir(parents=True)
+    (path / "metadata").write_text("{}", encoding="utf-8")
+    with (path / "web-0-web.tar").open("wb") as stream:
+        stream.truncate(size)
+    if told:
+        (path / "rehearsed.json").write_text(told, encoding="utf-8")
+    return path
+
+
+def test_where_there_is_no_room_for_a_backup_nothing_is_locked(vms):
+    add_usual(vms)
+    put(vms, "20260101T000000Z", size=1 << 42)
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc != 0
+    assert f"the control node: {vms.top}/backups has" in told
+    assert "may need 4.80 TB; -e backup_deployment_check_space=false goes on all the same" in told
+    assert vms.order() == []
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES, backup_deployment_check_space="false")
+    assert rc == 0, told
+
+
+def test_where_a_vm_has_no_room_nothing_is_locked(vms):
+    add_usual(vms)
+    module = vms.top / "ansible_collections/bosh/ha/plugins/modules/bbr_room.py"
+    module.unlink()
+    module.write_text(NO_ROOM, encoding="utf-8")
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc != 0
+    for host in ("vm1", "vm2"):
+        assert f"{host}: /var/vcap/store has 1.00 GB free, and a dump of the database may need 2.00 GB" in told
+    assert vms.order() == []
+
+
+def test_a_disk_that_is_full_in_the_middle_is_told_and_half_a_file_is_removed(vms):
+    add_usual(vms)
+    # The file that is to be written is one that takes nothing.
+    full = f"cd {vms.top}/backups/app_*.part && ln -s /dev/full web-0-web.tar.part"
+    vms.fault("vm1", "web", "backup", full)
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    [half] = vms.backups()
+    assert rc != 0
+    assert f"{half} on the control node is full, so {half}/web-0-web.tar is not kept" in told
+    assert [path.name for path in half.iterdir() if path.name.startswith("web")] == []
+    assert unlocked(vms) == UNLOCKED
+    assert not list(vms.top.glob("vm*/artifacts"))
+
+
+def test_the_oldest_backups_go_once_there_is_a_new_one(vms):
+    add_usual(vms)
+    proved = put(vms, "20260101T000000Z", told='{"passed": true}')
+    old, last = put(vms, "20260102T000000Z"), put(vms, "20260103T000000Z")
+    others = [put(vms, "20260101T000000Z", name="app_two"), put(vms, "20260101T000000Z", name="appx")]
+    given = {"backup_deployment_releases": RELEASES, "backup_deployment_keep": 2}
+    rc, told = vms.play("backup_deployment", "--check", **given)
+    assert f"would be removed: {old}" in told and f"would be removed: {old}," not in told
+    assert old.exists()
+    vms.fault("vm2", "db", "backup", "exit 1")
+    rc, told = vms.play("backup_deployment", **given)
+    assert rc != 0 and old.exists()
+    (vms.top / "fault-vm2-db-backup").unlink()
+    rc, told = vms.play("backup_deployment", **given)
+    assert rc == 0, told
+    assert f'"removed": [ "{old}" ]' in told
+    [new] = set(vms.backups()) - {proved, last, *others}
+    assert (new / "metadata").exists() and not old.exists()
+
+
+def test_a_number_of_backups_that_is_none_is_refused(vms):
+    rc, told = vms.play("backup_deployment", backup_deployment_keep=-1)
+    assert rc != 0 and "backup_deployment_keep is -1: it must be 0, for all backups, or more" in told
+
+
 # Restore
 
 RESTORE = 'cp "$BBR_ARTIFACT_DIRECTORY/state" {0}'.format
@@ -404,6 +491,20 @@ def test_a_backup_is_restored_in_its_own_order(vms, backed_up):
     assert sorted(done[4:6]) == ["db restore -", "web restore -"]
     assert done[6:] == ["web post-restore-unlock -", "db post-restore-unlock -"]
     assert not list(vms.top.glob("vm*/artifacts"))
+
+
+def test_where_there_is_no_room_for_a_restore_nothing_is_touched(vms, backed_up):
+    module = vms.top / "ansible_collections/bosh/ha/plugins/modules/bbr_room.py"
+    module.unlink()
+    module.write_text(NO_ROOM, encoding="utf-8")
+    rc, told = restore(vms, backed_up)
+    assert rc != 0
+    assert (
+        "vm1: /var/vcap/store has 1.00 GB free, and the backup, with a dump of the database as it is now, may need"
+        in told
+    )
+    assert "-e restore_deployment_check_space=false goes on all the same" in told
+    assert (states(vms), vms.order()) == (["web as it is now", "db as it is now"], [])
 
 
 def test_where_one_fails_all_have_what_they_had(vms, backed_up):
