@@ -80,7 +80,7 @@ class Vms:
     def fault(self, host: str, job: str, script: str, shell: str) -> None:
         (self.top / f"fault-{host}-{job}-{script}").write_text(shell, encoding="utf-8")
 
-    def play(self, role: str, *words: str, **variables: object) -> tuple[int, str]:
+    def play(self, role: str, *words: str, playbook: str = "play.yml", **variables: object) -> tuple[int, str]:
         """Exit code, and what was told, as one line."""
         given = {"role": role, "top": str(self.top)} | variables
         done = subprocess.run(
@@ -91,7 +91,7 @@ class Vms:
                 "-e",
                 json.dumps(given),
                 *words,
-                "play.yml",
+                playbook,
             ],
             cwd=self.top,
             env={name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
@@ -427,6 +427,63 @@ def test_the_oldest_backups_go_once_there_is_a_new_one(vms):
 def test_a_number_of_backups_that_is_none_is_refused(vms):
     rc, told = vms.play("backup_deployment", backup_deployment_keep=-1)
     assert rc != 0 and "backup_deployment_keep is -1: it must be 0, for all backups, or more" in told
+
+
+# The playbook
+
+#: Stands for bosh.ha.director_info.
+SILENT = """
+import json
+print(json.dumps({"changed": False, "reachable": False, "logged_in": False, "reason": "nobody answers at 10.0.0.8"}))
+"""
+#: Writes down what it is told.
+NOTIFY = """
+with open(PATH, "w") as stream:
+    stream.write(" ".join([*sys.argv[1:], *(os.environ[f"BOSH_HA_{name}"] for name in NAMES)]))
+print("mail is down", file=sys.stderr)
+sys.exit(len(sys.argv) - 2)
+"""
+
+
+@pytest.fixture
+def silent(vms: Vms) -> Vms:
+    """A director that does not answer, and a command that tells somebody."""
+    module = vms.top / "ansible_collections/bosh/ha/plugins/modules/director_info.py"
+    module.unlink()
+    module.write_text(f"#!/usr/bin/python\n{SILENT}", encoding="utf-8")
+    names = ("FAILED_HOST", "PLAYBOOK", "MESSAGE")
+    write_program(vms.top / "notify", NOTIFY, PATH=str(vms.top / "notified"), NAMES=names)
+    return vms
+
+
+def back_up(vms: Vms, *notify: str) -> tuple[int, str]:
+    director = {"address": "10.0.0.8", "client_secret": "not-for-eyes", "ca_cert": "-----BEGIN CERTIFICATE-----"}
+    given: dict[str, object] = {
+        "backup_hosts": "vm1:vm2",
+        "backup_director_dir": str(vms.top / "backups"),
+        "backup_director_name": "meta",
+        "bosh_ha_directors": {"meta": director},
+    }
+    return vms.play(
+        "", playbook="bosh.ha.backup", **given | {"backup_notify_command": list(notify)} if notify else given
+    )
+
+
+def test_somebody_is_told_of_a_backup_that_failed_and_the_playbook_fails(silent):
+    rc, told = back_up(silent, str(silent.top / "notify"), "two words")
+    message = "meta is not backed up: nobody answers at 10.0.0.8"
+    assert rc != 0 and f'"msg": "{message}"' in told
+    assert (silent.top / "notified").read_text(encoding="utf-8") == f"two words vm1 backup {message}"
+
+
+def test_what_failed_is_told_even_where_nobody_can_be_told(silent):
+    rc, told = back_up(silent, str(silent.top / "notify"), "one", "two")
+    assert rc != 0
+    assert "nobody answers at 10.0.0.8; and backup_notify_command failed, so nobody was told: mail is down" in told
+    rc, told = back_up(silent, str(silent.top / "nowhere"))
+    assert rc != 0 and "nobody answers at 10.0.0.8; and backup_notify_command failed, so nobody was told: " in told
+    rc, told = back_up(silent)
+    assert rc != 0 and '"msg": "meta is not backed up: nobody answers at 10.0.0.8"' in told
 
 
 # Restore
