@@ -17,7 +17,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.host_traits import allocat
 GROWTH = 1.2
 
 
-def room_of(store: str) -> dict[str, Any]:
+def room_of(store: str, mounts: str = "/proc/self/mountinfo") -> dict[str, Any]:
     """free, used and database of a VM's store, in bytes. Raises OSError.
 
     A database is dumped beside its files; a blobstore's script makes hard links, which take no room.
@@ -26,18 +26,32 @@ def room_of(store: str) -> dict[str, Any]:
     return {
         "path": store,
         "free": room["available"],
-        # Where the store is no file system of its own, others have their files on it, too.
-        "used": room["used"] if room["mounted"] else allocated(store),
+        # Where the store is no whole file system, others have their files on it, too.
+        "used": room["used"] if is_whole(os.path.realpath(store), mounts) else allocated(store),
         "database": sum(allocated(os.path.join(store, name)) for name in postgres_directories(store)),
     }
+
+
+def is_whole(path: str, mounts: str = "/proc/self/mountinfo") -> bool:
+    """Whether all of a file system is mounted at exactly this path, and not only one of its directories.
+
+    Source of the fields: proc(5), mountinfo: the fourth is what is mounted, the fifth is where.
+    """
+    whole = False
+    with open(mounts, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            root, target = line.split()[3:5]
+            if target == path:
+                whole = root == "/"
+    return whole
 
 
 def backup_shortages(rooms: dict[str, dict[str, Any]], path: str, free: int | None, last: int) -> list[str]:
     """A sentence for each place without room for a backup.
 
     rooms: what `room_of` told, by host. path, free: directory of the backups on the control node, and bytes that are
-    free there, None where they go elsewhere. last: bytes of the last whole backup; 0 where there is none, and then what the stores have is an upper
-    bound.
+    free there, None where they go elsewhere. last: bytes of the last whole backup; 0 where there is none, and then what
+    the stores have is an upper bound.
     """
     needed = math.ceil(last * GROWTH) if last else sum(room["used"] for room in rooms.values())
     why = "the last one and a fifth" if last else "all that the VMs' stores have, as there is no backup yet"

@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.bosh.ha.plugins.module_utils.bbr_room import backup_shortages, restore_shortages, room_of
+from ansible_collections.bosh.ha.plugins.module_utils.bbr_room import (
+    backup_shortages,
+    is_whole,
+    restore_shortages,
+    room_of,
+)
 
 GIB = 1024**3
 ROOM = {"path": "/var/vcap/store", "free": 2 * GIB, "used": 3 * GIB, "database": GIB}
@@ -24,6 +29,22 @@ def test_a_store_tells_what_its_database_takes(tmp_path):
     # It is a directory of a larger file system here.
     assert 2_100_000 < room["used"] < 2_300_000
     assert room["free"] > 0
+
+
+def test_a_directory_of_a_larger_file_system_is_no_whole_one(tmp_path):
+    mounts = tmp_path / "mountinfo"
+    line = "97 96 254:0 {} {} rw,relatime shared:1 - ext4 /dev/vdb rw\n".format
+    mounts.write_text(line("/", "/var/vcap/store") + line("/", "/") + line("/disks/1", "/mnt"), encoding="utf-8")
+    assert [is_whole(path, str(mounts)) for path in ("/var/vcap/store", "/mnt", "/var/vcap")] == [True, False, False]
+    # The last one is on top.
+    mounts.write_text(line("/", "/mnt") + line("/disks/1", "/mnt"), encoding="utf-8")
+    assert not is_whole("/mnt", str(mounts))
+
+
+def test_a_store_that_is_a_file_system_is_not_walked(tmp_path):
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"97 96 254:0 / {tmp_path} rw - ext4 /dev/vdb rw\n", encoding="utf-8")
+    assert room_of(str(tmp_path), str(mounts))["used"] > room_of(str(tmp_path))["used"]
 
 
 def test_a_backup_may_be_a_fifth_larger_than_the_last_one():
