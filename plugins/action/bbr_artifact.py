@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import tarfile
 import time
@@ -61,6 +63,12 @@ class ActionModule(ActionBase):
         try:
             sums, size = (self._fetch if args["state"] == "fetched" else self._send)(directory, args)
         except (ssh_stream.Broken, bbr_backup.Damaged, tarfile.TarError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                place = os.path.dirname(args["file"])
+                return result | {
+                    "failed": True,
+                    "msg": f"{place} on the control node is full, so {args['file']} is not kept",
+                }
             way = f"{directory} to {args['file']}" if args["state"] == "fetched" else f"{args['file']} to {directory}"
             return result | {"failed": True, "msg": f"{way}: {' '.join(str(error).split())}"}
         seconds = round(time.monotonic() - began, 3)
@@ -73,9 +81,20 @@ class ActionModule(ActionBase):
         return bbr_backup.printed_sums(ssh_stream.read(self._command(_SUMS, directory), lambda stream: stream.read()))
 
     def _fetch(self, directory: str, args: dict[str, Any]) -> tuple[dict[str, str], int]:
-        """The host sums up at the same time, as the page cache has then what both read."""
         partial = f"{args['file']}.part"
-        with ThreadPoolExecutor(1) as pool, open(partial, "wb", opener=_private) as target:
+        try:
+            sums, size = self._fetch_to(partial, directory)
+        except BaseException:
+            # What is half there only takes room.
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            raise
+        os.rename(partial, args["file"])
+        return sums, size
+
+    def _fetch_to(self, path: str, directory: str) -> tuple[dict[str, str], int]:
+        """The host sums up at the same time, as the page cache has then what both read."""
+        with ThreadPoolExecutor(1) as pool, open(path, "wb", opener=_private) as target:
             wanted = pool.submit(self._sums, directory)
 
             def take(stream: IO[bytes]) -> tuple[dict[str, str], int]:
@@ -88,8 +107,7 @@ class ActionModule(ActionBase):
             sums, size = ssh_stream.read(self._command(_TAR, directory), take)
             target.flush()
             os.fsync(target.fileno())
-            bbr_backup.compare(partial, wanted.result(), sums, f"{directory} on the host")
-        os.rename(partial, args["file"])
+            bbr_backup.compare(path, wanted.result(), sums, f"{directory} on the host")
         return sums, size
 
     def _send(self, directory: str, args: dict[str, Any]) -> tuple[dict[str, str], int]:

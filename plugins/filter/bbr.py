@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.bosh.ha.plugins.module_utils import bbr_backup, bbr_jobs
+from ansible_collections.bosh.ha.plugins.module_utils import bbr_backup, bbr_jobs, bbr_room
 
 
 def bbr_waves(found: dict[str, list[dict[str, Any]]], order: str) -> list[dict[str, list[str]]]:
@@ -24,7 +24,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         return {
+            "backup_shortages": bbr_room.backup_shortages,
             "bbr_artifacts": bbr_backup.artifacts_of,
             "bbr_exit_code": bbr_backup.exit_code,
             "bbr_waves": bbr_waves,
+            "restore_shortages": bbr_room.restore_shortages,
         }

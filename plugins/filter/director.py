@@ -98,10 +98,14 @@ def phase_before(phase: str, other: str) -> bool:
 
 
 def pair_summary_lines(
-    seen: dict[str, Any], phase: str, directors: dict[str, Any], proofs: dict[str, list[dict[str, Any]]]
+    seen: dict[str, Any],
+    phase: str,
+    directors: dict[str, Any],
+    proofs: dict[str, list[dict[str, Any]]],
+    backups: dict[str, list[dict[str, Any]]] | None = None,
 ) -> list[str]:
-    """Who deploys and watches whom, what was proved, and what became of Micro."""
-    return pair_summary.pair_summary(seen, _known(phase), directors, proofs)
+    """Who deploys and watches whom, what was proved, what became of Micro, and where the last backups are."""
+    return pair_summary.pair_summary(seen, _known(phase), directors, proofs, backups)
 
 
 def _known(phase: Any) -> str:

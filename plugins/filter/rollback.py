@@ -16,6 +16,7 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         return {
+            "last_resort": rollback.last_resort,
             "own_configs": rollback.own_configs,
             "own_tasks": rollback.own_tasks,
             "rollback_plan": rollback.rollback_plan,

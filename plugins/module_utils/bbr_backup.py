@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tarfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,9 @@ PARTIAL = ".part"
 #: What each kind of failure adds to the exit code.
 EXIT_BITS = {"failed": 1, "lock": 4, "unlock": 8, "cleanup": 16}
 _TIME = "%Y/%m/%d %H:%M:%S UTC"
+#: At the end of a backup's name. strptime takes a digit less, too.
+_STAMP = "%Y%m%dT%H%M%SZ"
+_STAMPED = re.compile("[0-9]{8}T[0-9]{6}Z", re.ASCII)
 _CHUNK = 1 << 20
 
 
@@ -71,7 +75,19 @@ def artifacts_of(jobs: list[dict[str, Any]], script: str, group: str, index: str
 
 def directory_name(deployment: str, begun: datetime) -> str:
     """Name of a backup's directory; for a director `deployment` is its address."""
-    return f"{deployment}_{begun.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return f"{deployment}_{begun.astimezone(UTC).strftime(_STAMP)}"
+
+
+def begun_at(entry: str, deployment: str) -> datetime | None:
+    """When a backup with this name of a directory was begun; None for what is none of this deployment's.
+
+    The whole name counts: `10.0.0.8` has no part in `10.0.0.80_...`, nor `app` in `app_two_...`.
+    """
+    stamp = entry.removeprefix(f"{deployment}_") if entry.startswith(f"{deployment}_") else ""
+    try:
+        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC) if _STAMPED.fullmatch(stamp) else None
+    except ValueError:
+        return None
 
 
 def exit_code(kinds: list[str]) -> int:
@@ -119,7 +135,8 @@ def half_done(parent: str, name: str) -> list[str]:
     """Names of backups of a deployment that were begun and never finished."""
     if not os.path.isdir(parent):
         return []
-    return sorted(one for one in os.listdir(parent) if one.startswith(f"{name}_") and one.endswith(PARTIAL))
+    there = (one for one in os.listdir(parent) if one.endswith(PARTIAL))
+    return sorted(one for one in there if begun_at(one.removesuffix(PARTIAL), name))
 
 
 def move_up(part: str) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from contextlib import suppress
@@ -29,6 +30,12 @@ def postgres_directories(store: str) -> list[str]:
         with suppress(OSError), os.scandir(os.path.join(store, place)) as entries:
             found |= {entry.name for entry in entries if entry.is_dir() and _POSTGRES.match(entry.name)}
     return sorted(found)
+
+
+def backup_jobs(jobs_dir: str) -> list[str]:
+    """Names of the jobs that have BBR's script for a backup."""
+    paths = glob.glob(os.path.join(jobs_dir, "*/bin/bbr/backup"))
+    return sorted(path.split(os.sep)[-4] for path in paths if os.path.isfile(path))
 
 
 def store_room(store: str, staging: str = "bosh_ha_staging", mounts: str = "/proc/self/mounts") -> dict[str, Any]:

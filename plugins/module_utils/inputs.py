@@ -86,6 +86,7 @@ def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
 
     `ssh` has bosh_ha_known_hosts and `hosts`: by their names those that the inventory has, each with ansible_host,
     ansible_user and, where a file holds the key, ansible_ssh_private_key_file. Without `hosts` none is looked at.
+    `backup` is whether there is one before the freeze, `backup_dir` where it goes.
     """
     if netaddr is None:
         return [f"the Python of the control node, {sys.executable}, has no netaddr: install it there"]
@@ -113,7 +114,7 @@ def problems(directors: Any, ssh: dict[str, Any]) -> list[str]:
     found += _addresses(filled)
     if not found:
         found += _networks(filled)
-    return [*found, *_ssh(ssh, filled)]
+    return [*found, *_ssh(ssh, filled), *_backup(ssh)]
 
 
 def _kinds(name: str, given: dict[str, Any]) -> Iterator[str]:
@@ -385,6 +386,14 @@ def _private_key(path: str) -> Iterator[str]:
                 yield f"ansible_ssh_private_key_file: the file {path} is no private key"
     except OSError as error:
         yield f"ansible_ssh_private_key_file: the file {path} cannot be read: {error.strerror}"
+
+
+def _backup(ssh: dict[str, Any]) -> Iterator[str]:
+    path = ssh.get("backup_dir")
+    if ssh.get("backup") and not path:
+        yield "bosh_ha_backup_dir is not set, and bosh_ha_backup wants a backup of Micro and Primary in it"
+    elif path and os.path.exists(_path(path)) and not os.path.isdir(_path(path)):
+        yield f"bosh_ha_backup_dir: {path} is no directory"
 
 
 def _readable(path: str) -> bool:

@@ -21,11 +21,16 @@ def step_seconds(began: list[dict[str, Any]], now: float) -> list[str]:
 
 
 def pair_summary(
-    seen: dict[str, Any], phase: str, directors: dict[str, Any], proofs: dict[str, list[dict[str, Any]]]
+    seen: dict[str, Any],
+    phase: str,
+    directors: dict[str, Any],
+    proofs: dict[str, list[dict[str, Any]]],
+    backups: dict[str, list[dict[str, Any]]] | None = None,
 ) -> list[str]:
-    """Who deploys and watches whom, what was proved, and what became of Micro.
+    """Who deploys and watches whom, what was proved, what became of Micro, and where the last backups are.
 
-    `seen` is what the phase was judged from, `proofs` what find_proofs found, by the name of the resurrected director.
+    `seen` is what the phase was judged from, `proofs` what find_proofs found, by the name of the resurrected director,
+    `backups` what M(bosh.ha.bbr_backups) told, by the name of the director.
     Raises ValueError where there is no such phase.
     """
     after = NEXT[known_phase(phase)]
@@ -38,6 +43,7 @@ def pair_summary(
         lines += [_proof(by, of, proof) for proof in proofs.get(of, [])[:1]]
     if phase == "micro_gone":
         lines.append(f"micro ({directors['micro']['address']}) is gone")
+    lines += [_backup(name, told[0]) for name, told in (backups or {}).items() if told]
     if seen.get("reason"):
         lines.append(seen["reason"])
     return [*lines, f"phase: {phase}; next is {after}"]
@@ -48,3 +54,8 @@ def _proof(by: str, of: str, proof: dict[str, Any]) -> str:
     if proof["back"] is None:
         return told
     return f"{told}: detected after {proof['detected']} s, back after {proof['back']} s"
+
+
+def _backup(name: str, backup: dict[str, Any]) -> str:
+    tried = "restored to try it" if backup["rehearsed"] else "never restored to try it"
+    return f"last backup of {name}: {backup['path']}, begun {backup['begun']}, {tried}"

@@ -29,6 +29,7 @@ THERE = {"only_micro": ("micro",), "deployed": NAMES, "frozen": NAMES}
 #: By whom each is deployed.
 DEPLOYED_BY = {"primary": "micro", "meta": "primary"}
 _CLOCK_BLUR = 10.0
+_UNASKED: Side = (NOT_KNOWN, UNKNOWN, "")
 _GIB = 1024**3
 
 
@@ -185,6 +186,7 @@ def host_findings(seen: dict[str, Any]) -> Iterator[Finding]:
         "give Meta a release with Micro's PostgreSQL: a start upgrades nothing, a deploy does",
     )
     yield from _mounts(seen)
+    yield from _backups(seen)
     yield _room(seen, micro, meta)
     yield from _clocks(seen)
 
@@ -272,6 +274,19 @@ def _tools(seen: dict[str, Any]) -> Iterator[Finding]:
             )
     yield from sides("monit", monits)
     yield from sides("rsync", copies)
+
+
+def _backups(seen: dict[str, Any]) -> Iterator[Finding]:
+    """Whether the backup before the freeze has anything to back up, where one is asked for."""
+    if not seen.get("backup") or seen["phase"] == "frozen":
+        return
+    told: dict[str, Side] = {}
+    for name in ("micro", "primary"):
+        host = _host(seen, name)
+        jobs = ", ".join(host["backup_jobs"]) if host else ""
+        do = f"{name}: deploy it with BBR's jobs, or go on without bosh_ha_backup"
+        told[name] = (jobs or "no bin/bbr/backup", OK if jobs else ERROR, "" if jobs else do) if host else _UNASKED
+    yield from sides("backup scripts", told)
 
 
 def _mounts(seen: dict[str, Any]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import IDLE
@@ -73,3 +74,15 @@ def rollback_plan(
     lines += [f"undone is {told}" for told in own["undone"]]
     lines += [f"LOST IS {told}" for told in own["lost"]]
     return [*lines, "take the key of the copy back, switch resurrection on"]
+
+
+def last_resort(backups: list[dict[str, Any]], inventories: list[str], playbook: str) -> list[str]:
+    """How Micro is restored where its own store turns out to be no good; nothing where there is no backup.
+
+    `backups` are those of M(bosh.ha.bbr_backups), newest first, `playbook` is the path of restore.yml.
+    """
+    if not backups:
+        return []
+    words = ["ansible-playbook", *(word for path in inventories for word in ("-i", path)), playbook]
+    command = shlex.join([*words, "-e", "restore_host=micro", "-e", f"restore_path={backups[0]['path']}"])
+    return [f"the last resort, where Micro's store is no good, is its backup of {backups[0]['begun']}: {command}"]

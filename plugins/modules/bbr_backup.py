@@ -95,11 +95,11 @@ removed:
   elements: str
   sample: []
 artifacts:
-  description: Each with its file, group, index, and the SHA-256 of each file in it.
+  description: Each with its file and the file's size, group, index, and the SHA-256 of each file in it.
   returned: when O(state=adopted) or O(state=checked)
   type: list
   elements: dict
-  sample: [{name: blobstore, group: bosh, index: '0', file: bosh-0-blobstore.tar, checksums: {}}]
+  sample: [{name: blobstore, group: bosh, index: '0', file: bosh-0-blobstore.tar, bytes: 10240, checksums: {}}]
 about:
   description: What C(bosh_ha.json) has; empty for a backup that BBR made.
   returned: when O(state=described) or O(state=checked)
@@ -158,12 +158,19 @@ def adopt(params: dict[str, Any], check: bool) -> dict[str, Any]:
     sums = bbr_backup.sums_of(bbr_backup.read_metadata(part))
     bbr_backup.write_about(part, params["about"])
     os.rename(part, path)
-    return {"changed": True, "path": path, "artifacts": listed(sums)}
+    return {"changed": True, "path": path, "artifacts": listed(path, sums)}
 
 
-def listed(sums: dict[bbr_backup.Artifact, dict[str, str]]) -> list[dict[str, Any]]:
+def listed(path: str, sums: dict[bbr_backup.Artifact, dict[str, str]]) -> list[dict[str, Any]]:
     return [
-        {"name": one.name, "group": one.group, "index": one.index, "file": one.file, "checksums": digests}
+        {
+            "name": one.name,
+            "group": one.group,
+            "index": one.index,
+            "file": one.file,
+            "bytes": os.path.getsize(os.path.join(path, one.file)),
+            "checksums": digests,
+        }
         for one, digests in sums.items()
     ]
 
@@ -177,7 +184,7 @@ def described(params: dict[str, Any]) -> dict[str, Any]:
 
 def checked(params: dict[str, Any]) -> dict[str, Any]:
     path = params["path"]
-    artifacts = listed(bbr_backup.check(path))
+    artifacts = listed(path, bbr_backup.check(path))
     about, rehearsed = bbr_backup.about(path), bbr_backup.rehearsed(path)
     return {"changed": False, "path": path, "artifacts": artifacts, "about": about, "rehearsed": rehearsed}
 

@@ -78,10 +78,14 @@ warnings_of_bbr:
   elements: str
   sample: []
 left:
-  description: What is known of a directory that a backup or restore left, or has still; empty where there is none.
+  description: What is known of a directory that a backup or restore left, or has still, and a sentence about it; empty where there is none.
   returned: success
   type: dict
-  sample: {path: /var/vcap/store/bbr-backup, owner: jumpbox of the platform team, deed: backup}
+  sample:
+    path: /var/vcap/store/bbr-backup
+    owner: jumpbox:/backups
+    deed: backup
+    told: "/var/vcap/store/bbr-backup is there: a backup of 'jumpbox:/backups' runs, or was ended in the middle of it"
 """
 
 import glob
@@ -127,7 +131,7 @@ def main() -> None:
         left = bbr_mark.left(module.params["artifacts_dir"])
     except (ValueError, OSError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, left=left, jobs=found)
+    module.exit_json(changed=False, left=left and {**left, "told": bbr_mark.told(left)}, jobs=found)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,10 @@ options:
     description: The agent's command.
     type: path
     default: /var/vcap/bosh/bin/bosh-agent
+  jobs_dir:
+    description: Directory with the VM's jobs.
+    type: path
+    default: /var/vcap/jobs
 """
 
 EXAMPLES = r"""
@@ -104,6 +108,12 @@ agent_version:
   returned: always
   type: str
   sample: 2.874.0
+backup_jobs:
+  description: Jobs with a script of BBR's that backs something up.
+  returned: always
+  type: list
+  elements: str
+  sample: [blobstore, director]
 settings_on_tmpfs:
   description: Whether the agent's settings are gone after a reboot.
   returned: always
@@ -168,6 +178,7 @@ def main() -> None:
             "monit_dir": {"type": "path", "default": "/var/vcap/monit"},
             "rrsync": {"type": "path", "default": "/usr/bin/rrsync"},
             "agent": {"type": "path", "default": "/var/vcap/bosh/bin/bosh-agent"},
+            "jobs_dir": {"type": "path", "default": "/var/vcap/jobs"},
         },
         supports_check_mode=True,
     )
@@ -181,6 +192,7 @@ def main() -> None:
         "rsync": version(module, ["rsync", "--version"], r"version v?(\d[\d.]*)"),
         "rrsync": rrsync if os.path.exists(rrsync) else "",
         "agent_version": version(module, [agent, "-v"], r"(\d+(?:\.\d+)+)"),
+        "backup_jobs": host_traits.backup_jobs(module.params["jobs_dir"]),
         "settings_on_tmpfs": host_traits.settings_on_tmpfs(),
     }
     # The last, so that the way back is all that comes after it.

@@ -66,8 +66,9 @@ def read(command: Sequence[str], take: Callable[[IO[bytes]], Any]) -> Any:
         except BaseException as error:
             process.kill()
             process.wait()
-            # What the command said is nearer to the cause than what was made of the half of its output.
-            if isinstance(error, Exception) and (words := words_of(said)):
+            # What the command said is nearer to the cause than what was made of the half of its output; but not where
+            # nothing more could be written here.
+            if isinstance(error, Exception) and not isinstance(error, OSError) and (words := words_of(said)):
                 raise Broken(words) from error
             raise
         if code != 0:

@@ -46,6 +46,7 @@ PLAYBOOK = """
     bosh.ha.bbr_directory: &only
       artifacts_dir: "{{ top }}/{{ inventory_hostname }}/artifacts"
     bosh.ha.bbr_artifact: *only
+    bosh.ha.bbr_room: *only
   tasks:
     - ansible.builtin.include_role:
         name: "bosh.ha.{{ role }}"
@@ -79,7 +80,7 @@ class Vms:
     def fault(self, host: str, job: str, script: str, shell: str) -> None:
         (self.top / f"fault-{host}-{job}-{script}").write_text(shell, encoding="utf-8")
 
-    def play(self, role: str, *words: str, **variables: object) -> tuple[int, str]:
+    def play(self, role: str, *words: str, playbook: str = "play.yml", **variables: object) -> tuple[int, str]:
         """Exit code, and what was told, as one line."""
         given = {"role": role, "top": str(self.top)} | variables
         done = subprocess.run(
@@ -90,7 +91,7 @@ class Vms:
                 "-e",
                 json.dumps(given),
                 *words,
-                "play.yml",
+                playbook,
             ],
             cwd=self.top,
             env={name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
@@ -224,13 +225,19 @@ def test_a_job_that_cannot_be_unlocked_costs_no_backup(vms):
     assert not list(vms.top.glob("vm*/artifacts"))
 
 
-def test_what_a_killed_backup_left_is_unlocked_and_removed_first(vms):
-    add_usual(vms)
-    left = vms.top / "vm2" / "artifacts"
+def leave(vms: Vms, host: str) -> Path:
+    """What a backup of ours that was killed leaves on a host."""
+    left = vms.top / host / "artifacts"
     left.mkdir()
     (left / "db").mkdir()
     owner = f"{os.uname().nodename}:{vms.top}/backups"
     (left / ".bosh_ha").write_text(json.dumps({"owner": owner, "deed": "backup"}), encoding="utf-8")
+    return left
+
+
+def test_what_a_killed_backup_left_is_unlocked_and_removed_first(vms):
+    add_usual(vms)
+    left = leave(vms, "vm2")
     half = vms.top / "backups" / "app_20260101T000000Z.part"
     half.mkdir(parents=True)
     rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
@@ -242,11 +249,30 @@ def test_what_a_killed_backup_left_is_unlocked_and_removed_first(vms):
     assert not left.exists()
 
 
+def test_what_a_killed_backup_left_stays_until_it_is_unlocked(vms):
+    add_usual(vms)
+    left = leave(vms, "vm2")
+    vms.fault("vm2", "db", "post-backup-unlock", "echo it is stuck; exit 1")
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc != 0
+    assert f"post-backup-unlock of db failed with exit code 1: it is stuck; {left} stays until it is unlocked" in told
+    assert left.exists()
+    (vms.top / "fault-vm2-db-post-backup-unlock").unlink()
+    (vms.top / "order.log").unlink()
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc == 0, told
+    assert sorted(vms.order()[:2]) == [f"{line} false" for line in UNLOCKED]
+    assert not left.exists()
+
+
 @pytest.mark.parametrize(
     ("mark", "words"),
     [
-        ("", "none of ours: bbr runs, or was ended in the middle of it"),
-        (json.dumps({"owner": "elsewhere:/b", "deed": "restore"}), "a restore of elsewhere:/b runs, or was ended"),
+        ("", ", and none of ours: a backup or restore by bbr runs, or was ended in the middle of it"),
+        (
+            json.dumps({"owner": "elsewhere:/b", "deed": "restore"}),
+            ": a restore of 'elsewhere:/b' runs, or was ended in the middle of it",
+        ),
     ],
 )
 def test_a_vm_that_somebody_else_works_on_is_refused_and_left(vms, mark, words):
@@ -257,7 +283,7 @@ def test_a_vm_that_somebody_else_works_on_is_refused_and_left(vms, mark, words):
         (left / ".bosh_ha").write_text(mark, encoding="utf-8")
     rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
     assert rc != 0
-    assert f"vm2: {left} is there, and {words}" in told
+    assert f"vm2: {left} is there{words}" in told
     assert (vms.order(), left.exists()) == ([], True)
 
 
@@ -315,6 +341,149 @@ def test_where_others_cannot_be_kept_from_working_nothing_is_locked(vms):
     assert rc != 0 and "the backup of app failed (exit code 1): a task runs" in told
     assert sorted(vms.order()) == ["vm1 kept", "vm2 kept"]
     assert not list(vms.top.glob("vm*/artifacts"))
+
+
+# Room, and how many stay
+
+#: Stands for bosh.ha.bbr_room.
+NO_ROOM = """
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({"artifacts_dir": {}}, supports_check_mode=True)
+room = {"path": "/var/vcap/store", "free": 1 << 30, "used": 1 << 30, "database": 2 << 30}
+module.exit_json(changed=False, room=room)
+"""
+
+
+def put(vms: Vms, stamp: str, name: str = "app", size: int = 100, told: str = "") -> Path:
+    """An earlier backup, of which a file may be a large hole."""
+    path = vms.top / "backups" / f"{name}_{stamp}"
+    path.mkdir(parents=True)
+    (path / "metadata").write_text("{}", encoding="utf-8")
+    with (path / "web-0-web.tar").open("wb") as stream:
+        stream.truncate(size)
+    if told:
+        (path / "rehearsed.json").write_text(told, encoding="utf-8")
+    return path
+
+
+def test_where_there_is_no_room_for_a_backup_nothing_is_locked(vms):
+    add_usual(vms)
+    put(vms, "20260101T000000Z", size=1 << 42)
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc != 0
+    assert f"the control node: {vms.top}/backups has" in told
+    assert "may need 4.80 TB; -e backup_deployment_check_space=false goes on all the same" in told
+    assert vms.order() == []
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES, backup_deployment_check_space="false")
+    assert rc == 0, told
+
+
+def test_where_a_vm_has_no_room_nothing_is_locked(vms):
+    add_usual(vms)
+    module = vms.top / "ansible_collections/bosh/ha/plugins/modules/bbr_room.py"
+    module.unlink()
+    module.write_text(NO_ROOM, encoding="utf-8")
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    assert rc != 0
+    for host in ("vm1", "vm2"):
+        assert f"{host}: /var/vcap/store has 1.00 GB free, and a dump of the database may need 2.00 GB" in told
+    assert vms.order() == []
+
+
+def test_a_disk_that_is_full_in_the_middle_is_told_and_half_a_file_is_removed(vms):
+    add_usual(vms)
+    # The file that is to be written is one that takes nothing.
+    full = f"cd {vms.top}/backups/app_*.part && ln -s /dev/full web-0-web.tar.part"
+    vms.fault("vm1", "web", "backup", full)
+    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    [half] = vms.backups()
+    assert rc != 0
+    assert f"{half} on the control node is full, so {half}/web-0-web.tar is not kept" in told
+    assert [path.name for path in half.iterdir() if path.name.startswith("web")] == []
+    assert unlocked(vms) == UNLOCKED
+    assert not list(vms.top.glob("vm*/artifacts"))
+
+
+def test_the_oldest_backups_go_once_there_is_a_new_one(vms):
+    add_usual(vms)
+    proved = put(vms, "20260101T000000Z", told='{"passed": true}')
+    old, last = put(vms, "20260102T000000Z"), put(vms, "20260103T000000Z")
+    others = [put(vms, "20260101T000000Z", name="app_two"), put(vms, "20260101T000000Z", name="appx")]
+    given = {"backup_deployment_releases": RELEASES, "backup_deployment_keep": 2}
+    rc, told = vms.play("backup_deployment", "--check", **given)
+    assert f"would be removed: {old}" in told and f"would be removed: {old}," not in told
+    assert old.exists()
+    vms.fault("vm2", "db", "backup", "exit 1")
+    rc, told = vms.play("backup_deployment", **given)
+    assert rc != 0 and old.exists()
+    (vms.top / "fault-vm2-db-backup").unlink()
+    rc, told = vms.play("backup_deployment", **given)
+    assert rc == 0, told
+    assert f'"removed": [ "{old}" ]' in told
+    [new] = set(vms.backups()) - {proved, last, *others}
+    assert (new / "metadata").exists() and not old.exists()
+
+
+def test_a_number_of_backups_that_is_none_is_refused(vms):
+    rc, told = vms.play("backup_deployment", backup_deployment_keep=-1)
+    assert rc != 0 and "backup_deployment_keep is -1: it must be 0, for all backups, or more" in told
+
+
+# The playbook
+
+#: Stands for bosh.ha.director_info.
+SILENT = """
+import json
+print(json.dumps({"changed": False, "reachable": False, "logged_in": False, "reason": "nobody answers at 10.0.0.8"}))
+"""
+#: Writes down what it is told.
+NOTIFY = """
+with open(PATH, "w") as stream:
+    stream.write(" ".join([*sys.argv[1:], *(os.environ[f"BOSH_HA_{name}"] for name in NAMES)]))
+print("mail is down", file=sys.stderr)
+sys.exit(len(sys.argv) - 2)
+"""
+
+
+@pytest.fixture
+def silent(vms: Vms) -> Vms:
+    """A director that does not answer, and a command that tells somebody."""
+    module = vms.top / "ansible_collections/bosh/ha/plugins/modules/director_info.py"
+    module.unlink()
+    module.write_text(f"#!/usr/bin/python\n{SILENT}", encoding="utf-8")
+    names = ("FAILED_HOST", "PLAYBOOK", "MESSAGE")
+    write_program(vms.top / "notify", NOTIFY, PATH=str(vms.top / "notified"), NAMES=names)
+    return vms
+
+
+def back_up(vms: Vms, *notify: str) -> tuple[int, str]:
+    director = {"address": "10.0.0.8", "client_secret": "not-for-eyes", "ca_cert": "-----BEGIN CERTIFICATE-----"}
+    given: dict[str, object] = {
+        "backup_hosts": "vm1:vm2",
+        "backup_director_dir": str(vms.top / "backups"),
+        "backup_director_name": "meta",
+        "bosh_ha_directors": {"meta": director},
+    }
+    return vms.play(
+        "", playbook="bosh.ha.backup", **given | {"backup_notify_command": list(notify)} if notify else given
+    )
+
+
+def test_somebody_is_told_of_a_backup_that_failed_and_the_playbook_fails(silent):
+    rc, told = back_up(silent, str(silent.top / "notify"), "two words")
+    message = "meta is not backed up: nobody answers at 10.0.0.8"
+    assert rc != 0 and f'"msg": "{message}"' in told
+    assert (silent.top / "notified").read_text(encoding="utf-8") == f"two words vm1 backup {message}"
+
+
+def test_what_failed_is_told_even_where_nobody_can_be_told(silent):
+    rc, told = back_up(silent, str(silent.top / "notify"), "one", "two")
+    assert rc != 0
+    assert "nobody answers at 10.0.0.8; and backup_notify_command failed, so nobody was told: mail is down" in told
+    rc, told = back_up(silent, str(silent.top / "nowhere"))
+    assert rc != 0 and "nobody answers at 10.0.0.8; and backup_notify_command failed, so nobody was told: " in told
+    rc, told = back_up(silent)
+    assert rc != 0 and '"msg": "meta is not backed up: nobody answers at 10.0.0.8"' in told
 
 
 # Restore
@@ -379,6 +548,20 @@ def test_a_backup_is_restored_in_its_own_order(vms, backed_up):
     assert sorted(done[4:6]) == ["db restore -", "web restore -"]
     assert done[6:] == ["web post-restore-unlock -", "db post-restore-unlock -"]
     assert not list(vms.top.glob("vm*/artifacts"))
+
+
+def test_where_there_is_no_room_for_a_restore_nothing_is_touched(vms, backed_up):
+    module = vms.top / "ansible_collections/bosh/ha/plugins/modules/bbr_room.py"
+    module.unlink()
+    module.write_text(NO_ROOM, encoding="utf-8")
+    rc, told = restore(vms, backed_up)
+    assert rc != 0
+    assert (
+        "vm1: /var/vcap/store has 1.00 GB free, and the backup, with a dump of the database as it is now, may need"
+        in told
+    )
+    assert "-e restore_deployment_check_space=false goes on all the same" in told
+    assert (states(vms), vms.order()) == (["web as it is now", "db as it is now"], [])
 
 
 def test_where_one_fails_all_have_what_they_had(vms, backed_up):

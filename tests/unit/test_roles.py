@@ -45,7 +45,9 @@ RESULTS = {
     "sync_store_done",
 }
 #: Variables of the collection; a name such as bosh_ha_staging or bosh_ha_sync is a directory's or a key's.
-SHARED = re.compile(r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir|freeze|handover)\b")
+SHARED = re.compile(
+    r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir|freeze|handover|backup|backup_dir)\b"
+)
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.+) \|$")
 INCLUDES = {"ansible.builtin.include_role", "ansible.builtin.import_role"}
 

@@ -250,6 +250,22 @@ def test_it_says_first_what_it_does_and_touches_nothing(run, site, tmp_path):
     assert deeds(tmp_path) == [] and whose(tmp_path, "meta") == "micro"
 
 
+def test_the_plan_names_micros_last_backup_and_how_it_is_restored(run, site, tmp_path):
+    micro = ADDRESSES["micro"]
+    for name in (f"{micro}_20260101T000000Z", f"{micro}_20260102T000000Z", f"{micro}0_20260103T000000Z"):
+        (tmp_path / "backups" / name).mkdir(parents=True)
+        (tmp_path / "backups" / name / "metadata").write_text("{}", encoding="utf-8")
+    rc, told = run(site, "plan_rollback", "main", bosh_ha_backup_dir=str(tmp_path / "backups"))
+    assert rc == 0, told
+    command = f"ansible-playbook -i {tmp_path}/hosts.json {tmp_path}/restore.yml -e restore_host=micro"
+    assert (
+        f"is its backup of 2026-01-02 00:00:00 UTC: {command} -e restore_path={tmp_path}/backups/{micro}_20260102"
+        in told
+    )
+    rc, told = run(site, "plan_rollback", "main")
+    assert rc == 0 and "restore.yml" not in told
+
+
 def change(site: dict[str, Any], path: str, value: Any) -> None:
     *above, last = path.split("/")
     for name in above:

@@ -538,6 +538,18 @@ def test_one_key_for_all_is_told_once(site):
     assert len(inputs.problems(directors, ssh)) == 1
 
 
+def test_a_backup_before_the_freeze_needs_a_directory(site, tmp_path):
+    directors, ssh = site
+    (tmp_path / "file").touch()
+    for backup, path, words in (
+        (True, "", ["bosh_ha_backup_dir is not set, and bosh_ha_backup wants a backup of Micro and Primary in it"]),
+        (True, str(tmp_path / "file"), [f"bosh_ha_backup_dir: {tmp_path}/file is no directory"]),
+        (True, str(tmp_path / "nowhere"), []),
+        (False, "", []),
+    ):
+        assert inputs.problems(directors, ssh | {"backup": backup, "backup_dir": path}) == words
+
+
 def test_known_hosts_that_is_not_set_at_all(site):
     assert inputs.problems(site[0], {}) == ["bosh_ha_known_hosts is not set"]
 

@@ -117,3 +117,12 @@ def test_every_phase_has_a_last_line_and_no_secret():
         assert lines[-1] == f"phase: {phase}; next is {NEXT[phase]}"
         assert "not-for-eyes" not in str(lines)
         assert ("micro (10.10.0.3) is gone" in lines) is (phase == "micro_gone")
+
+
+def test_the_last_backup_of_each_is_told():
+    last = {"path": "/b/10.10.0.3_2", "begun": "2026-11-21 22:00:00 UTC", "rehearsed": False}
+    backups = {"micro": [last, last | {"path": "/b/10.10.0.3_1"}], "primary": [last | {"rehearsed": True}], "meta": []}
+    assert pair_summary(NOTHING | DEPLOYED, "deployed", DIRECTORS, {}, backups)[2:4] == [
+        "last backup of micro: /b/10.10.0.3_2, begun 2026-11-21 22:00:00 UTC, never restored to try it",
+        "last backup of primary: /b/10.10.0.3_2, begun 2026-11-21 22:00:00 UTC, restored to try it",
+    ]

@@ -81,6 +81,7 @@ def host(clock=1000.0):
         "rsync": "3.2.7",
         "rrsync": "/usr/bin/rrsync",
         "agent_version": "2.874.0",
+        "backup_jobs": ["blobstore", "director"],
         "settings_on_tmpfs": False,
         "store": {
             "path": "/var/vcap/store",
@@ -555,6 +556,23 @@ def test_monit(seen):
     # As a fenced host is once it was restarted.
     monit["fenced"] = True
     assert "monit" not in judged(seen)
+
+
+@pytest.mark.parametrize(("name", "row"), [("micro", "backup scripts"), ("primary", "backup scripts, Primary")])
+def test_a_backup_needs_scripts(seen, name, row):
+    seen["hosts"][name]["backup_jobs"] = []
+    assert judged(seen) == {}
+    seen["backup"] = True
+    assert f"{name}: deploy it with BBR's jobs" in the(seen, row)["do"]
+    # It is over then, or was not asked for.
+    seen["phase"] = "frozen"
+    assert row not in judged(seen)
+
+
+def test_meta_is_not_backed_up_before_the_freeze(seen):
+    seen["backup"] = True
+    seen["hosts"]["meta"]["backup_jobs"] = []
+    assert judged(seen) == {}
 
 
 @pytest.mark.parametrize(("name", "tool"), [("micro", "rsync"), ("micro", "rrsync"), ("meta", "rsync")])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.bosh.ha.plugins.filter.hosts import reached
-from ansible_collections.bosh.ha.plugins.module_utils.rollback import own_configs, own_tasks, rollback_plan
+from ansible_collections.bosh.ha.plugins.module_utils.rollback import last_resort, own_configs, own_tasks, rollback_plan
 
 NONE: dict[str, list[str]] = {"undone": [], "lost": []}
 SEEN = {
@@ -122,6 +122,15 @@ def test_the_plan_names_what_is_lost() -> None:
         "undone is task 51 apply resolutions bosh-primary (done)",
         "LOST IS task 60 create deployment cf (done)",
     ]
+
+
+def test_the_last_resort_is_the_newest_backup_and_a_command_that_can_be_pasted() -> None:
+    backups = [{"path": "/my backups/10.0.0.6_2", "begun": "2026-11-21 22:00:00 UTC"}, {"path": "/b/1", "begun": ""}]
+    assert last_resort(backups, ["/site", "/more"], "/p/restore.yml") == [
+        "the last resort, where Micro's store is no good, is its backup of 2026-11-21 22:00:00 UTC: ansible-playbook "
+        "-i /site -i /more /p/restore.yml -e restore_host=micro -e 'restore_path=/my backups/10.0.0.6_2'"
+    ]
+    assert last_resort([], ["/site"], "/p/restore.yml") == []
 
 
 def test_reached_are_those_that_let_themselves_be_logged_in_to() -> None:

@@ -31,6 +31,14 @@ def answers(told: dict[str, str]) -> Any:
     return run
 
 
+def test_jobs_that_back_something_up_are_those_with_the_script(tmp_path):
+    for path in ("director/bin/bbr/backup", "blobstore/bin/bbr/backup", "nats/bin/bbr/restore", "health/bin/backup"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    assert host_traits.backup_jobs(str(tmp_path)) == ["blobstore", "director"]
+    assert host_traits.backup_jobs(str(tmp_path / "nowhere")) == []
+
+
 @pytest.mark.parametrize("place", ["bosh_ha_fenced", "bosh_ha_fenced.partial", "bosh_ha_kept", "bosh_ha_kept.partial"])
 def test_a_database_that_is_set_aside_is_the_hosts_still(tmp_path, place):
     (tmp_path / place / "postgres-15").mkdir(parents=True)
