@@ -489,7 +489,8 @@ def test_what_failed_is_told_even_where_nobody_can_be_told(silent):
 # Restore
 
 RESTORE = 'cp "$BBR_ARTIFACT_DIRECTORY/state" {0}'.format
-NOW = 'cp {0} "$BBR_ARTIFACT_DIRECTORY/state"'.format
+#: As of many a job: without its lock it backs nothing up.
+NOW = '[ -e {0}.locked ] && cp {0} "$BBR_ARTIFACT_DIRECTORY/state"'.format
 
 
 def add_restorable(vms: Vms) -> None:
@@ -504,7 +505,9 @@ def add_restorable(vms: Vms) -> None:
             host,
             job,
             metadata,
+            pre_backup_lock=f"touch {state}.locked",
             backup=NOW(state),
+            post_backup_unlock=f"rm -f {state}.locked",
             pre_restore_lock="",
             restore=RESTORE(state),
             post_restore_unlock="",
@@ -543,10 +546,13 @@ def test_a_backup_is_restored_in_its_own_order(vms, backed_up):
     assert rc == 0, told
     assert states(vms) == ["web as it was", "db as it was"]
     done = [line.split(" ", 1)[1] for line in vms.order()]
-    assert sorted(done[:2]) == ["db backup -", "web backup -"]
-    assert done[2:4] == ["db pre-restore-lock -", "web pre-restore-lock -"]
-    assert sorted(done[4:6]) == ["db restore -", "web restore -"]
-    assert done[6:] == ["web post-restore-unlock -", "db post-restore-unlock -"]
+    # What is there now is kept, by a backup with all that belongs to it.
+    assert sorted(done[:2]) == ["db pre-backup-lock -", "web pre-backup-lock -"]
+    assert sorted(done[2:4]) == ["db backup -", "web backup -"]
+    assert sorted(done[4:6]) == ["db post-backup-unlock true", "web post-backup-unlock true"]
+    assert done[6:8] == ["db pre-restore-lock -", "web pre-restore-lock -"]
+    assert sorted(done[8:10]) == ["db restore -", "web restore -"]
+    assert done[10:] == ["web post-restore-unlock -", "db post-restore-unlock -"]
     assert not list(vms.top.glob("vm*/artifacts"))
 
 
