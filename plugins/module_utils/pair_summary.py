@@ -57,5 +57,5 @@ def _proof(by: str, of: str, proof: dict[str, Any]) -> str:
 
 
 def _backup(name: str, backup: dict[str, Any]) -> str:
-    tried = "restored to try it" if backup["rehearsed"] else "never restored to try it"
+    tried = "rehearsed" if backup["rehearsed"] else "not rehearsed yet"
     return f"last backup of {name}: {backup['path']}, begun {backup['begun']}, {tried}"

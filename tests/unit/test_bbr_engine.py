@@ -342,7 +342,8 @@ def test_what_is_somebody_elses_is_refused_and_left(site):
     site.artifacts.mkdir()
     rc, told = site.play("backup_director")
     assert rc != 0
-    assert f"micro: {site.artifacts} is there, and none of ours: bbr runs, or was ended in the middle of it" in told
+    words = ", and none of ours: a backup or restore by bbr runs, or was ended in the middle of it"
+    assert f"micro: {site.artifacts} is there{words}" in told
     assert (site.order(), site.artifacts.exists()) == ([], True)
 
 

@@ -123,6 +123,6 @@ def test_the_last_backup_of_each_is_told():
     last = {"path": "/b/10.10.0.3_2", "begun": "2026-11-21 22:00:00 UTC", "rehearsed": False}
     backups = {"micro": [last, last | {"path": "/b/10.10.0.3_1"}], "primary": [last | {"rehearsed": True}], "meta": []}
     assert pair_summary(NOTHING | DEPLOYED, "deployed", DIRECTORS, {}, backups)[2:4] == [
-        "last backup of micro: /b/10.10.0.3_2, begun 2026-11-21 22:00:00 UTC, never restored to try it",
-        "last backup of primary: /b/10.10.0.3_2, begun 2026-11-21 22:00:00 UTC, restored to try it",
+        "last backup of micro: /b/10.10.0.3_2, begun 2026-11-21 22:00:00 UTC, not rehearsed yet",
+        "last backup of primary: /b/10.10.0.3_2, begun 2026-11-21 22:00:00 UTC, rehearsed",
     ]
