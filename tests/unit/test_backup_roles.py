@@ -581,7 +581,7 @@ def test_where_one_fails_all_have_what_they_had(vms, backed_up):
     assert "the restore of app failed (exit code 1): restore of db failed with exit code 1: no room" in told
     assert "what was there before is put back" in told
     assert states(vms) == ["web as it is now", "db as it is now"]
-    assert [line for line in vms.order() if "unlock" in line]
+    assert [line for line in vms.order() if "post-restore-unlock" in line]
     assert not list(vms.top.glob("vm*/artifacts"))
 
 
@@ -631,5 +631,5 @@ def test_a_lock_that_fails_lets_nothing_be_restored(vms, backed_up):
     assert rc != 0
     assert "(exit code 4): pre-restore-lock of web failed with exit code 7" in told
     assert not [line for line in vms.order() if " restore " in line]
-    assert len([line for line in vms.order() if "unlock" in line]) == 2
+    assert len([line for line in vms.order() if "post-restore-unlock" in line]) == 2
     assert states(vms) == ["web as it is now", "db as it is now"]
