@@ -39,6 +39,10 @@ if "delete-deployment" in words:
         answer(rc=1, lines=["Timed out sending 'drain'", "Exit code 1"])
     os.path.exists(SITE + ".there") and os.remove(SITE + ".there")
     answer()
+if restored and not os.path.exists(SITE + ".asked"):
+    # It starts still, and is asked again.
+    open(SITE + ".asked", "w").close()
+    answer(rc=1, lines=["net/http: TLS handshake timeout", "Exit code 1"])
 if "deployments" in words:
     names = who["deployments"] if at != HERE else site["restored"] if restored else []
     if at != HERE and os.path.exists(SITE + ".there"):
