@@ -13,7 +13,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 
 # The packages come before the venv, which needs one of them.
 .NOTPARALLEL:
-.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule test bench bench-backup chaos chaos-sample chaos-docs clean
+.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule molecule-backups test bench bench-backup chaos chaos-sample chaos-docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -70,13 +70,16 @@ lint: venv ## ruff, mypy, ansible-lint (production profile), the changelog, the 
 	antsibull-docs lint-collection-docs --plugin-docs .
 
 units: venv ## unit tests
-	timeout 900 python -m pytest --numprocesses auto tests/unit
+	timeout 2400 python -m pytest --numprocesses auto --durations 15 tests/unit
 
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 1200 tests/run-sanity
 
 molecule: $(CACHE)/apt venv lab-up ## the whole migration and a scenario for each role, on the lab
 	timeout 3000 tests/run-molecule
+
+molecule-backups: $(CACHE)/apt venv lab-up ## backups into a repository, of many VMs, their rehearsal, a director lost with its disk
+	timeout 5400 tests/run-molecule --backups
 
 test: $(CACHE)/apt venv ## everything that CI runs
 	tests/run-all
