@@ -43,8 +43,8 @@ instances:
   returned: always
   type: list
   elements: dict
-  sample: [{instance: bosh/c85229cd, group: bosh, id: c85229cd, index: 0, bootstrap: true, agent_id: 38e41cf3, vm_cid: vm-e0958411, disk_cids: [disk-10dc8044312f], ips: [10.10.0.4],
-            az: z1, state: started, process_state: running, ignore: false}]
+  sample: [{instance: bosh/c85229cd, group: bosh, id: c85229cd, index: 0, bootstrap: true, agent_id: 38e41cf3, vm_cid: vm-e0958411,
+            disk_cids: [disk-10dc8044312f], ips: [10.10.0.4], az: z1, state: started, process_state: running, ignore: false}]
 orphaned_disks:
   description: CIDs of the director's orphaned disks.
   returned: when asked for

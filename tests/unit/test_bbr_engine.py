@@ -232,7 +232,7 @@ class Site:
     def play(self, role: str, *words: str, **more: object) -> tuple[int, str]:
         """Exit code, and what was told, as one line."""
         process = self.begin(role, *words, **more)
-        out, _ = process.communicate(timeout=PATIENCE)
+        out, _said = process.communicate(timeout=PATIENCE)
         return process.returncode, " ".join(out.replace("\\n", " ").split())
 
     def fault(self, **fault: object) -> None:

@@ -51,7 +51,7 @@ def snapshots(site: Vms) -> list[Path]:
 
 
 def test_a_deployment_is_backed_up_twice_and_exported_as_bbr_has_it(site):
-    for _ in range(2):
+    for _time in range(2):
         rc, told = back_up(site, backup_deployment_repository_keep={"last": 1})
         assert rc == 0, told
     assert f"in {site.top}/repository" in told

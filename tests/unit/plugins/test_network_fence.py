@@ -86,13 +86,13 @@ def fence(run_module, monkeypatch, tmp_path):
     missing = ""
     (tmp_path / "settings.json").write_text(json.dumps({"mbus": "nats://10.10.0.4:4222"}), encoding="utf-8")
 
-    def run(listed=OPEN, reached=(True, False), without="", refuses=None, v6=False, **args):
+    def run(listed=None, reached=(True, False), without="", refuses=None, v6=False, **args):
         nonlocal missing
         missing = without
         tries = list(reached)
         monkeypatch.setattr(network_fence, "is_reached", lambda *_where: tries.pop(0))
         monkeypatch.setattr(module, "has_ipv6", lambda: v6)
-        iptables = Iptables(listed, refuses)
+        iptables = Iptables(OPEN if listed is None else listed, refuses)
         given = {"directory": str(tmp_path), "unreachable": [{"address": "10.10.0.4", "port": 25555}]}
         result, _replay = run_module("network_fence", given | args, runner=iptables)
         return result, iptables.rules

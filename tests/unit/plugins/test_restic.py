@@ -134,7 +134,7 @@ def test_what_was_sent_once_is_not_sent_again_and_comes_back_as_it_was(site, run
     assert site.size() - before < 3 * BLOB
 
     stamp = site.back_up(BEGUN)
-    result, _ = run_module("restic_backup", exported(site))
+    result, _replay = run_module("restic_backup", exported(site))
     path = Path(result["path"])
     assert path == site.top / "plain" / f"10.0.0.8_{stamp}"
     assert path.stat().st_mode & 0o777 == 0o700
