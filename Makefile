@@ -76,7 +76,7 @@ sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 1200 tests/run-sanity
 
 molecule: $(CACHE)/apt venv lab-up ## the whole migration and a scenario for each role, on the lab
-	timeout 3000 tests/run-molecule
+	timeout 4500 tests/run-molecule
 
 molecule-backups: $(CACHE)/apt venv lab-up ## backups into a repository, of many VMs, their rehearsal, a director lost with its disk
 	timeout 5400 tests/run-molecule --backups
