@@ -59,13 +59,13 @@ $(VENV)-lab/.test: lab/requirements.txt
 	touch $@
 
 lab-units: $(VENV)-lab/.test ## the lab's own tests, with its `bosh` against recorded outputs of the real one
-	cd lab && PYTHONPATH=. timeout 600 $(VENV)-lab/bin/python -m pytest -q -p no:cacheprovider tests
+	cd lab && PYTHONPATH=. timeout 1200 $(VENV)-lab/bin/python -m pytest -q -p no:cacheprovider tests
 
 lint: venv ## ruff, mypy, ansible-lint (production profile), the changelog, the documentation
 	ruff check .
 	ruff format --check .
 	mypy plugins/module_utils
-	timeout 300 ansible-lint
+	timeout 900 ansible-lint
 	antsibull-changelog lint
 	antsibull-docs lint-collection-docs --plugin-docs .
 
@@ -73,7 +73,7 @@ units: venv ## unit tests
 	timeout 2400 python -m pytest --numprocesses auto --durations 15 tests/unit
 
 sanity: venv ## ansible-test sanity, on the built and installed collection
-	timeout 1200 tests/run-sanity
+	timeout 2400 tests/run-sanity
 
 molecule: $(CACHE)/apt venv lab-up ## the whole migration and a scenario for each role, on the lab
 	timeout 4500 tests/run-molecule
