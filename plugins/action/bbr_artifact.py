@@ -94,7 +94,7 @@ class ActionModule(ActionBase):
 
     def _fetch_to(self, path: str, directory: str) -> tuple[dict[str, str], int]:
         """The host sums up at the same time, as the page cache has then what both read."""
-        with ThreadPoolExecutor(1) as pool, open(path, "wb", opener=_private) as target:
+        with ThreadPoolExecutor(1) as pool, open(path, "wb", opener=bbr_backup.private) as target:
             wanted = pool.submit(self._sums, directory)
 
             def take(stream: IO[bytes]) -> tuple[dict[str, str], int]:
@@ -117,7 +117,3 @@ class ActionModule(ActionBase):
         sums = self._sums(directory)
         bbr_backup.compare(f"{directory} on the host", args["checksums"], sums)
         return sums, size
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -73,9 +73,27 @@ def artifacts_of(jobs: list[dict[str, Any]], script: str, group: str, index: str
     return found
 
 
+def private(path: str, flags: int) -> int:
+    """An opener: a backup has all secrets of what it was made of."""
+    return os.open(path, flags, 0o600)
+
+
+def stamp_of(begun: datetime) -> str:
+    """When a backup was begun, as its name has it."""
+    return begun.astimezone(UTC).strftime(_STAMP)
+
+
+def time_of(stamp: str) -> datetime | None:
+    """The time of a stamp; None for what is none."""
+    try:
+        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC) if _STAMPED.fullmatch(stamp) else None
+    except ValueError:
+        return None
+
+
 def directory_name(deployment: str, begun: datetime) -> str:
     """Name of a backup's directory; for a director `deployment` is its address."""
-    return f"{deployment}_{begun.astimezone(UTC).strftime(_STAMP)}"
+    return f"{deployment}_{stamp_of(begun)}"
 
 
 def begun_at(entry: str, deployment: str) -> datetime | None:
@@ -83,11 +101,7 @@ def begun_at(entry: str, deployment: str) -> datetime | None:
 
     The whole name counts: `10.0.0.8` has no part in `10.0.0.80_...`, nor `app` in `app_two_...`.
     """
-    stamp = entry.removeprefix(f"{deployment}_") if entry.startswith(f"{deployment}_") else ""
-    try:
-        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC) if _STAMPED.fullmatch(stamp) else None
-    except ValueError:
-        return None
+    return time_of(entry.removeprefix(f"{deployment}_")) if entry.startswith(f"{deployment}_") else None
 
 
 def exit_code(kinds: list[str]) -> int:

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from typing import Any
+
+from ansible_collections.bosh.ha.plugins.module_utils import bbr_backup
 
 PASS, FAIL, UNKNOWN = "pass", "FAIL", "not known"
 #: How many of the same kind are named; the rest is counted.
@@ -131,15 +132,10 @@ def newest(paths: list[str]) -> str:
 
     Raises ValueError where there is none.
     """
-    found = [path for path in paths if _time(path)]
+    found = {path: begun for path in paths if (begun := bbr_backup.time_of(path.rstrip("/").rpartition("_")[2]))}
     if not found:
         raise ValueError("there is no backup that is finished")
-    return max(found, key=_time)
-
-
-def _time(path: str) -> str:
-    _name, mark, time = os.path.basename(path.rstrip("/")).rpartition("_")
-    return time if mark and len(time) == 16 and time[8] == "T" and time.endswith("Z") else ""
+    return max(found, key=found.__getitem__)
 
 
 def told(rehearsed: dict[str, Any]) -> str:

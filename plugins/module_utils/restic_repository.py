@@ -29,8 +29,6 @@ from ansible_collections.bosh.ha.plugins.module_utils import bbr_backup, restic
 PAUSE = 5.0
 #: Seconds that restic has to give its lock back.
 GRACE = 10.0
-#: Of a stamp, as in the name of a plain backup's directory.
-STAMP = "%Y%m%dT%H%M%SZ"
 #: rclone's exit code for a directory that is not there (cmd/cmd.go, resolveExitCode).
 _NOT_THERE = 3
 _CHUNK = 1 << 20
@@ -193,7 +191,7 @@ class Repository:
         said, problem, sums = _Said(process), "", {}
         with process:
             try:
-                with open(target, "wb", opener=_private) as stream:
+                with open(target, "wb", opener=bbr_backup.private) as stream:
                     sums = rewrite(cast(IO[bytes], process.stdout), stream, path)
                 while process.stdout and process.stdout.read(_CHUNK):
                     pass
@@ -323,7 +321,8 @@ class _Summed(io.RawIOBase):
 
 
 def stamp_of(begun: float) -> str:
-    return datetime.fromtimestamp(begun, UTC).strftime(STAMP)
+    """The stamp of a backup that was begun then, in seconds since 1970; the same as in a plain backup's name."""
+    return bbr_backup.stamp_of(datetime.fromtimestamp(begun, UTC))
 
 
 def _program(name: str) -> str:
@@ -331,7 +330,3 @@ def _program(name: str) -> str:
     if not found:
         raise restic.Refused(f"the control node has no {name}: install it (Debian's package has its name)")
     return found
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

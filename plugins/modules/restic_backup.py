@@ -106,8 +106,7 @@ path:
 import time
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bosh.ha.plugins.module_utils import restic
+from ansible_collections.bosh.ha.plugins.module_utils.restic_module import run_restic_module
 from ansible_collections.bosh.ha.plugins.module_utils.restic_repository import Repository, stamp_of
 
 
@@ -136,9 +135,8 @@ def main() -> None:
         "snapshot": {"type": "str", "required": True},
         "path": {"type": "path", "required": True},
     }
-    module = AnsibleModule(
-        argument_spec=restic.OPTIONS
-        | {
+    run_restic_module(
+        argument_spec={
             "state": {"type": "str", "choices": ["begun", "finished", "exported"], "required": True},
             "name": {"type": "str", "required": True},
             "artifacts": {"type": "list", "elements": "dict", "options": artifact},
@@ -147,14 +145,9 @@ def main() -> None:
             "stamp": {"type": "str", "default": "latest"},
             "path": {"type": "path"},
         },
+        work=work,
         required_if=[("state", "finished", ["artifacts", "begun"]), ("state", "exported", ["path"])],
-        supports_check_mode=True,
     )
-    try:
-        result = work(module.params, module.check_mode)
-    except (restic.Refused, OSError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
 
 
 if __name__ == "__main__":

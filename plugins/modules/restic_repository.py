@@ -94,8 +94,8 @@ removed:
 from typing import Any
 from urllib.parse import unquote
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import restic
+from ansible_collections.bosh.ha.plugins.module_utils.restic_module import run_restic_module
 from ansible_collections.bosh.ha.plugins.module_utils.restic_repository import Repository
 
 
@@ -119,22 +119,16 @@ def work(params: dict[str, Any], check: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec=restic.OPTIONS
-        | {
+    run_restic_module(
+        argument_spec={
             "state": {"type": "str", "choices": ["ready", "listed", "thinned", "checked"], "default": "ready"},
             "name": {"type": "str"},
             "keep": {"type": "dict", "options": {kind: {"type": "int"} for kind in restic.KEEPS}},
             "read": {"type": "bool", "default": False},
         },
+        work=work,
         required_if=[("state", "thinned", ["name", "keep"])],
-        supports_check_mode=True,
     )
-    try:
-        result = work(module.params, module.check_mode)
-    except (restic.Refused, OSError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
 
 
 if __name__ == "__main__":
