@@ -23,6 +23,9 @@ from .figures import Line, at_most, seconds_of, spread
 
 RESULTS = "backup.json"
 DIRECTORY = lab.CACHE / "backups"
+REPOSITORY = DIRECTORY / "repository"
+#: Part of the store that changes between two backups into a repository.
+CHANGE = 0.01
 NAME = "micro"
 
 
@@ -57,7 +60,7 @@ def measure(size: str, rounds: int) -> dict[str, Any]:
         migration.deploy()
     store = migration.begin(size)
     found: dict[str, Any] = {"store": store, "bbr": "bbr" if bbr_way.real() else "bbr's commands, scripted"}
-    found |= {"ours": [], "theirs": [], "restore": [], "their_restore": []}
+    found |= {"ours": [], "theirs": [], "restore": [], "their_restore": [], "again": []}
     for number in range(rounds):
         shutil.rmtree(DIRECTORY, ignore_errors=True)
         ours = _ours(number)
@@ -69,6 +72,12 @@ def measure(size: str, rounds: int) -> dict[str, Any]:
         found["their_restore"].append(round(bbr_way.restore(NAME, Path(theirs["path"])).seconds, 2))
         lab.say(f"round {number + 1}: ours {ours['seconds']} s, bbr {theirs['seconds']} s")
         lab.say(f"round {number + 1}: restore {found['restore'][-1]} s, bbr {found['their_restore'][-1]} s")
+    found["first"] = _into_repository("first")
+    for number in range(rounds):
+        _change(int(store["bytes"] * CHANGE))
+        found["again"].append(_into_repository(f"again-{number}"))
+        lab.say(f"once more into the repository: {found['again'][-1]}")
+    found["idle"] = _into_repository("idle")["seconds"]
     found["read"] = _read()
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     return found | {"machine": machine.now()}
@@ -83,6 +92,35 @@ def _ours(number: int) -> dict[str, Any]:
         return {"seconds": round(run.seconds, 2), "locked": float(done["seconds_locked"]), "path": done["path"]}
 
     return _measured(back_up)
+
+
+def _into_repository(label: str) -> dict[str, Any]:
+    """Seconds of a backup into a repository, and the bytes by which it grew."""
+    before = _bytes(REPOSITORY)
+    lab.drop_caches()
+    environment = {"BOSH_HA_BACKUP_PASSPHRASE": "bench"}
+    inputs = {"backup_director_dir": str(DIRECTORY / "ours"), "backup_director_repository": str(REPOSITORY)}
+    run = playbook.play(f"repository-{label}", "backup.yml", environment, backup_hosts=NAME, **inputs)
+    locked = float(playbook.fact(run, "backup_director_done")["seconds_locked"])
+    return {"seconds": round(run.seconds, 2), "locked": locked, "bytes": _bytes(REPOSITORY) - before}
+
+
+def _change(size: int) -> None:
+    """So many bytes of the blobs that are there become others, in files as they lie."""
+    lab.in_vm(
+        NAME,
+        f"""left={size}
+        while read -r bytes path; do
+          [ "$left" -gt 0 ] || break
+          part=$((bytes < left ? bytes : left))
+          # A blob is written once, under another name, and moved: a second name of it keeps what it was.
+          {{ head -c "$part" /dev/urandom; tail -c +$((part + 1)) "$path"; }} > "$path.new"
+          chown --reference="$path" "$path.new"
+          mv "$path.new" "$path"
+          left=$((left - part))
+        done < <(find {lab.STORE}/blobstore -type f -printf '%s %p\n' | shuf)
+        [ "$left" -eq 0 ]""",
+    )
 
 
 def _taken(took: bbr_way.Took) -> dict[str, Any]:
@@ -167,6 +205,32 @@ def lines(raw: dict[str, Any]) -> list[Line]:
             median(raw["restore"]) / median(raw["their_restore"]),
             0.8,
             "what is there now is kept until it has gone well, which bbr does not do",
+        ),
+    ]
+    again = [one["seconds"] for one in raw["again"]]
+    grown = [one["bytes"] for one in raw["again"]]
+    their_bytes = median(one["bytes"] for one in theirs)
+    found += [
+        Line(
+            "first backup into a repository",
+            f"{seconds_of(raw['first']['seconds'])}, {raw['first']['bytes'] / 1e6:.0f} MB",
+            f"{raw['bbr']}, {spread(they_took)}, {their_bytes / 1e6:.0f} MB",
+            raw["first"]["seconds"] / median(they_took),
+        ),
+        at_most(
+            f"second one after {CHANGE:.0%} of change: time",
+            spread(again),
+            f"{raw['bbr']}, {spread(they_took)}",
+            median(again) / median(they_took),
+            0.1,
+            f"{raw['idle'] / median(they_took):.2f}: with nothing changed it takes {seconds_of(raw['idle'])}",
+        ),
+        at_most(
+            f"second one after {CHANGE:.0%} of change: bytes",
+            f"{median(grown) / 1e6:.1f} MB",
+            f"{raw['bbr']}, {their_bytes / 1e6:.0f} MB",
+            median(grown) / their_bytes,
+            0.1,
         ),
     ]
     locked = [one["locked"] for one in ours]

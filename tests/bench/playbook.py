@@ -82,9 +82,9 @@ def migrate(
     return _run(label, more, playbook=str(PLAYBOOK), extravars=inputs, **words)
 
 
-def play(label: str, name: str, **inputs: Any) -> Run:
+def play(label: str, name: str, environment: dict[str, str] | None = None, **inputs: Any) -> Run:
     """A playbook of the collection, by the name of its file."""
-    return _run(label, {}, playbook=str(PLAYBOOK.parent / name), extravars=inputs)
+    return _run(label, environment or {}, playbook=str(PLAYBOOK.parent / name), extravars=inputs)
 
 
 def fact(run: Run, name: str) -> Any:

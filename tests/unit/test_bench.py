@@ -329,6 +329,9 @@ BACKUPS: dict[str, Any] = {
     "theirs": [one_backup(10, 4.0), one_backup(12, 8.0), one_backup(9, 6.0)],
     "restore": [7.0, 8.0, 9.0],
     "their_restore": [10.0, 10.0, 10.0],
+    "first": {"seconds": 12.0, "bytes": 10**9, "locked": 1.0},
+    "again": [{"seconds": seconds, "bytes": 10**8, "locked": 1.0} for seconds in (1.0, 2.0, 9.0)],
+    "idle": 0.5,
     "read": 2.0,
 }
 
@@ -339,6 +342,11 @@ def test_a_backup_is_held_against_bbr_s_by_medians():
     assert (found["restore"].ratio, found["restore"].reached) == (0.8, True)
     assert (found["time locked"].ratio, found["time locked"].reached) == (2 / 6, False)
     assert found["extra disk on the VM"].reached
+    assert found["first backup into a repository"].ratio == 1.2
+    again = found["second one after 1% of change: time"]
+    assert (again.ratio, again.reached) == (0.2, False)
+    assert "0.05: with nothing changed it takes 0.5 s" in again.limit
+    assert found["second one after 1% of change: bytes"].reached
 
 
 def test_a_vm_s_disk_that_was_filled_is_told_and_bbr_tells_no_time_locked():
