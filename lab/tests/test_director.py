@@ -59,7 +59,8 @@ class World:
     def call(self, method: str, *arguments: Any) -> Any:
         if method in ("has_vm", "has_disk"):
             return arguments[0] in (self.vms if method == "has_vm" else self.disks)
-        return self.vms.discard(arguments[0]) if method == "delete_vm" else None
+        gone = {"delete_vm": self.vms, "delete_disk": self.disks}
+        return gone[method].discard(arguments[0]) if method in gone else None
 
 
 class Director:
@@ -513,6 +514,17 @@ def test_the_disk_of_a_deleted_deployment_becomes_an_orphan(director: Director) 
             "acquire",
             "release",
         ]
+
+
+def test_an_orphan_can_be_deleted_and_a_disk_in_use_cannot(director: Director) -> None:
+    refused = director.client.delete("/disks/disk-0")
+    assert (refused.status_code, refused.json()["code"]) == (400, 520000)
+    director.task("DELETE", "/deployments/bosh-primary")
+    ended = director.task("DELETE", "/disks/disk-0")
+    assert (ended["state"], ended["description"]) == ("done", "delete orphan disks")
+    assert director.client.get("/disks").json() == []
+    assert director.world.disks == set()
+    assert director.task("DELETE", "/disks/disk-0")["state"] == "done"
 
 
 def test_a_detached_instance_is_not_missed(director: Director, monkeypatch: pytest.MonkeyPatch) -> None:

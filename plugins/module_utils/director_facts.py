@@ -156,6 +156,12 @@ def vms(cli: BoshCli, deployment: str = "") -> list[dict[str, Any]]:
     ]
 
 
+def orphaned_disks(cli: BoshCli) -> list[dict[str, str]]:
+    """Disks that no instance has any more, each with the deployment and instance that had it."""
+    rows = cli.run("disks", "--orphaned").rows("disks")
+    return [{key: row.get(key, "") for key in ("disk_cid", "deployment", "instance")} for row in rows]
+
+
 #: What `process_state` is told as where the agent answers and there is no process: a creation that failed half way, at
 #: attach_disk say, leaves a VM without jobs and users, and BOSH says `running`, or `unknown` without an answer of monit
 #: (bosh-agent monit_job_supervisor.go).

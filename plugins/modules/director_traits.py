@@ -58,7 +58,7 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import split_lines
-from ansible_collections.bosh.ha.plugins.module_utils.director_facts import configs
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import configs, orphaned_disks
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.redaction import redacted_yaml
 
@@ -74,11 +74,6 @@ def cloud_configs(cli: BoshCli) -> list[dict[str, Any]]:
                 f"the cloud config {name} is no YAML that is known here ({type(error).__name__})"
             ) from None
     return found
-
-
-def orphaned_disks(cli: BoshCli) -> list[dict[str, Any]]:
-    rows = cli.run("disks", "--orphaned").rows("disks")
-    return [{key: row.get(key, "") for key in ("disk_cid", "deployment", "instance")} for row in rows]
 
 
 def orphaned_vms(cli: BoshCli) -> list[dict[str, Any]]:

@@ -57,14 +57,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.director_facts import instances
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import instances, orphaned_disks
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 
 
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     result: dict[str, Any] = {"changed": False, "instances": instances(cli, module.params["deployment"])}
     if module.params["orphaned"]:
-        result["orphaned_disks"] = [row["disk_cid"] for row in cli.run("disks", "--orphaned").rows("disks")]
+        result["orphaned_disks"] = [disk["disk_cid"] for disk in orphaned_disks(cli)]
     return result
 
 

@@ -38,7 +38,18 @@ if "delete-deployment" in words:
     if site["undeletable"]:
         answer(rc=1, lines=["Timed out sending 'drain'", "Exit code 1"])
     os.path.exists(SITE + ".there") and os.remove(SITE + ".there")
+    open(SITE + ".orphan", "w").close()
     answer()
+if "disks" in words or "delete-disk" in words:
+    if "delete-disk" in words:
+        with open(SITE + ".log", "a") as stream:
+            stream.write(f"delete {words}\\n")
+        os.remove(SITE + ".orphan")
+        answer(rc=site["undeletable_disk"], lines=["the IaaS says no"])
+    of = {"disk-2": "bosh-primary"} | ({"disk-1": "bosh-rehearsal"} if os.path.exists(SITE + ".orphan") else {})
+    answer("disks", [{"disk_cid": cid, "deployment": name, "instance": "bosh/1"} for cid, name in of.items()])
+if "configs" in words or "orphaned-vms" in words:
+    answer(words.split()[-1].replace("-", "_"))
 if restored and not os.path.exists(SITE + ".asked"):
     # It starts still, and is asked again.
     open(SITE + ".asked", "w").close()
@@ -154,7 +165,12 @@ class Rehearsal:
 
     def play(self, directors: dict[str, Any] | None = None, fails: str = "", **site: Any) -> tuple[int, str]:
         there = {address: {"uuid": f"u-{name}", "deployments": []} for name, address in ADDRESSES.items()}
-        told = {"directors": there | {HERE: {"uuid": "u-new"}}, "undeletable": False, "restored": ["bosh-primary"]}
+        told = {
+            "directors": there | {HERE: {"uuid": "u-new"}},
+            "undeletable": False,
+            "undeletable_disk": 0,
+            "restored": ["bosh-primary"],
+        }
         told |= {"fence": "", "contents": CONTENTS, "restless": {}}
         self.site.write_text(json.dumps(told | site), encoding="utf-8")
         write_program(self.top / "bosh", BOSH, SITE=str(self.site), HERE=HERE)
@@ -189,15 +205,16 @@ def rehearsal(tmp_path: Path, stage: Roles) -> Rehearsal:
     return Rehearsal(tmp_path, stage)
 
 
-def deleted(line: str) -> bool:
-    return line.startswith("delete ") and "delete-deployment" in line
+def deleted(*lines: str) -> bool:
+    """The deployment, and then its disk, and no other one's."""
+    return len(lines) == 2 and "delete-deployment" in lines[0] and lines[1].endswith("delete-disk disk-1")
 
 
 def test_a_good_backup_is_restored_behind_a_fence_and_the_director_is_thrown_away(rehearsal):
     rc, told = rehearsal.play()
     assert rc == 0, told
     log = rehearsal.log()
-    assert log[:-1] == [
+    assert log[:-2] == [
         "deploy_director rehearsal by primary",
         "stopped director director_nginx health_monitor nats worker_1",
         "fence 10.10.0.3:25555 10.10.0.4:25555 10.10.0.5:25555",
@@ -205,7 +222,7 @@ def test_a_good_backup_is_restored_behind_a_fence_and_the_director_is_thrown_awa
         "contents of ./store/aa/one",
         "started director director_nginx",
     ]
-    assert deleted(log[-1])
+    assert deleted(*log[-2:])
     result = rehearsal.result()
     assert result["passed"] and result["deployed_by"] == "primary"
     assert {one["what"]: one["verdict"] for one in result["findings"]} == dict.fromkeys(
@@ -233,7 +250,7 @@ def test_what_came_of_a_bad_one_is_written_down_and_the_director_is_thrown_away(
     assert f"the rehearsal of {rehearsal.backup} failed: {words}" in told
     assert not rehearsal.result()["passed"]
     assert words in json.dumps(rehearsal.result()["findings"])
-    assert deleted(rehearsal.log()[-1])
+    assert deleted(*rehearsal.log()[-2:])
 
 
 def test_a_damaged_backup_fails_by_its_files_name_before_anything_is_deployed(rehearsal):
@@ -278,16 +295,23 @@ def test_what_is_left_of_a_killed_run_is_deleted_first(rehearsal):
     rc, told = rehearsal.play()
     assert rc == 0, told
     log = rehearsal.log()
-    assert deleted(log[0]) and log[1].startswith("deploy_director")
+    assert deleted(*log[:2]) and log[2].startswith("deploy_director")
 
 
 def test_a_director_that_cannot_be_thrown_away_is_named(rehearsal):
     rc, told = rehearsal.play(undeletable=True)
     assert rc != 0
-    assert "bosh-rehearsal could not be deleted by primary, and has a copy of all secrets" in told
+    assert "bosh-rehearsal or its disk could not be deleted by primary, and has a copy of all secrets" in told
     # The backup is good all the same.
     assert rehearsal.result()["passed"]
     assert [line for line in rehearsal.log() if "--force" in line]
+
+
+def test_a_disk_that_cannot_be_deleted_is_told(rehearsal):
+    rc, told = rehearsal.play(undeletable_disk=1)
+    assert rc != 0
+    assert "bosh-rehearsal or its disk could not be deleted by primary, and has a copy of all secrets" in told
+    assert "the IaaS says no" in told
 
 
 def test_a_backup_that_bbr_made_passes_by_what_can_be_known(rehearsal):

@@ -672,6 +672,17 @@ def delete_vm(session: Session, args: Args) -> None:
         session.task("DELETE", f"/vms/{_quote(args.cid)}")
 
 
+def delete_disk(session: Session, args: Args) -> None:
+    """``delete-disk CID``: of an orphan; an error only where it is one still (director/orphan_disks.go)."""
+    session.ui.confirm()
+    try:
+        with doing(f"Deleting orphaned disk '{args.cid}'"):
+            session.task("DELETE", f"/disks/{_quote(args.cid)}")
+    except BoshError:
+        if args.cid in (disk["disk_cid"] for disk in session.http.json("GET", "/disks")):
+            raise
+
+
 def change_state(session: Session, args: Args) -> None:
     """``start``, ``stop``, ``restart``, ``recreate`` of all or of ``GROUP[/ID]``."""
     name = session.deployment()

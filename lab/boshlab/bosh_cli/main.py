@@ -145,6 +145,7 @@ def _build() -> argparse.ArgumentParser:
     sub.add_argument("-p", "--ps", action="store_true")
     sub.add_argument("-f", "--failing", action="store_true")
     command("delete-vm", commands.delete_vm, "delv").add_argument("cid")
+    command("delete-disk", commands.delete_disk).add_argument("cid")
     sub = command("cloud-check", commands.cloud_check, "cck")
     sub.add_argument("-r", "--report", action="store_true")
     sub.add_argument("-a", "--auto", action="store_true")

@@ -31,6 +31,7 @@ from boshlab.director.db import (
     Instance,
     Lock,
     OrphanDisk,
+    PersistentDisk,
     Release,
     ReleaseVersion,
     Stemcell,
@@ -649,6 +650,14 @@ def remove_vm(call: Call) -> Any:
     return call.task("delete_vm", f"delete vm {call.path['cid']}", cid=call.path["cid"])
 
 
+def remove_orphan(call: Call) -> Any:
+    # One that an instance has is refused before there is a task (jobs/delete_orphan_disks.rb).
+    cid = call.path["cid"]
+    if call.session.scalars(sa.select(PersistentDisk).where(PersistentDisk.disk_cid == cid)).first():
+        raise Refused(400, 520000, f'Deleting persistent disk is not supported: ["{cid}"]')
+    return call.task("delete_orphan_disks", "delete orphan disks", cids=[cid])
+
+
 def nothing(_call: Call) -> Any:
     return []
 
@@ -659,6 +668,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("PUT", "/resurrection", put_resurrection),
     ("GET", "/locks", list_locks),
     ("GET", "/disks", list_orphans),
+    ("DELETE", "/disks/{cid}", remove_orphan),
     ("GET", "/orphaned_vms", nothing),
     ("GET", "/events", list_events),
     ("GET", "/tasks", list_tasks),

@@ -20,6 +20,7 @@ from boshlab.director.db import (
     Deployment,
     DeploymentProblem,
     Instance,
+    OrphanDisk,
     PersistentDisk,
     Release,
     ReleaseVersion,
@@ -358,6 +359,21 @@ def delete_vm(context: Context, cid: str) -> str:
     return f"vm {cid} deleted"
 
 
+def delete_orphan_disks(context: Context, cids: list[str]) -> str:
+    """Those that are no orphans are passed over (orphan_disk_manager.rb, jobs/delete_orphan_disks.rb)."""
+    for cid in cids:
+        with context.step("Deleting orphaned disks", f"Deleting orphaned disk {cid}"):
+            orphan = context.session.scalars(sa.select(OrphanDisk).where(OrphanDisk.disk_cid == cid)).first()
+            if orphan is None:
+                continue
+            if context.cpi.call("has_disk", cid):
+                context.cpi.call("delete_disk", cid)
+            context.record("delete", "disk", cid, orphan.deployment_name)
+            context.session.delete(orphan)
+            context.session.commit()
+    return f"orphaned disk(s) {', '.join(cids)} deleted"
+
+
 # Cloud check
 
 
@@ -543,6 +559,7 @@ JOBS: dict[str, Callable[..., str | None]] = {
     "vms": vm_states,
     "instances": instance_states,
     "delete_vm": delete_vm,
+    "delete_orphan_disks": delete_orphan_disks,
     "scan": scan,
     "resolve": resolve,
     "scan_and_fix": scan_and_fix,

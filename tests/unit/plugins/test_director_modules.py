@@ -417,6 +417,20 @@ def test_a_vm_of_no_deployment_is_terminated_only_when_told_so(run_module):
     assert run_module("vm", PRIMARY | {"cid": "vm-micro", "foreign": True}, answers)[0]["changed"] is True
 
 
+# disk
+
+
+def test_only_an_orphaned_disk_is_deleted(run_module):
+    orphans = {"Tables": [{"Content": "disks", "Rows": [{"disk_cid": "disk-1", "deployment": "bosh-rehearsal"}]}]}
+    answers = {"disks": (0, json.dumps(orphans | {"Blocks": None, "Lines": []})), "delete-disk": "delete_vm_again"}
+    result, replay = run_module("disk", MICRO | {"cid": "disk-1"}, answers)
+    assert (result["changed"], verbs(replay)) == (True, ["disks --orphaned", "delete-disk disk-1"])
+    result, replay = run_module("disk", MICRO | {"cid": "disk-1"}, answers, check=True)
+    assert (result["changed"], verbs(replay)) == (True, ["disks --orphaned"])
+    result, replay = run_module("disk", MICRO | {"cid": "disk-in-use"}, answers)
+    assert (result["changed"], verbs(replay)) == (False, ["disks --orphaned"])
+
+
 # resurrection
 
 
