@@ -23,7 +23,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any, cast
 
-from ansible_collections.bosh.ha.plugins.module_utils import bbr_backup, restic
+from ansible.module_utils.common.text.formatters import bytes_to_human
+from ansible_collections.bosh.ha.plugins.module_utils import bbr_backup, bbr_shelf, restic
 
 #: Seconds between two attempts while somebody else has the repository locked.
 PAUSE = 5.0
@@ -160,6 +161,7 @@ class Repository:
         path = os.path.join(parent, bbr_backup.directory_name(name, begun))
         if os.path.exists(path):
             raise restic.Refused(f"{path} is there already")
+        self._refuse_full(parent, sorted({one["snapshot"] for one in facts["artifacts"]}))
         partial = path + bbr_backup.PARTIAL
         os.makedirs(parent, mode=0o700, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
@@ -178,6 +180,13 @@ class Repository:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         return path, facts
+
+    def _refuse_full(self, parent: str, snapshots: list[str]) -> None:
+        told = self.run("stats", "--json", "--no-lock", "--mode", "restore-size", *snapshots)
+        needed, free = int(json.loads(told)["total_size"]), bbr_shelf.free_at(parent)
+        if free < needed:
+            room = f"{bytes_to_human(free)} free, and the backup takes {bytes_to_human(needed)}"
+            raise restic.Refused(f"{parent} on the control node has {room}")
 
     def _export_one(self, snapshot: str, path: str, target: str) -> dict[str, str]:
         words = ["dump", "--archive", "tar", snapshot, path]

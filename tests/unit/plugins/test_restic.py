@@ -19,9 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from ansible_collections.bosh.ha.plugins.module_utils import bbr_backup, restic
+from ansible_collections.bosh.ha.plugins.module_utils import bbr_backup, bbr_shelf, restic
 from ansible_collections.bosh.ha.plugins.module_utils.restic_repository import Repository
 from ansible_collections.bosh.ha.plugins.plugin_utils import restic_stream
+
+from ..conftest import Failed
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("restic") and shutil.which("rclone")), reason="restic or rclone is not installed"
@@ -150,6 +152,14 @@ def test_what_was_sent_once_is_not_sent_again_and_comes_back_as_it_was(site, run
         assert contents(there) == contents(site.artifacts / job)
         with tarfile.open(path / f"bosh-0-{job}.tar") as tar:
             assert all(member.name == "." or member.name.startswith("./") for member in tar)
+
+
+def test_an_export_needs_room_before_anything_is_written(site, run_module, monkeypatch):
+    site.back_up(BEGUN)
+    monkeypatch.setattr(bbr_shelf, "free_at", lambda _path: BLOB)
+    with pytest.raises(Failed, match=r"plain on the control node has .* free, and the backup takes .*MB"):
+        run_module("restic_backup", exported(site))
+    assert not (site.top / "plain").exists()
 
 
 def exported(site: Site, **more: object) -> dict[str, object]:
