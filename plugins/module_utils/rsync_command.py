@@ -15,10 +15,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-#: From the cheapest on: with AES in the CPU, and without it. What a host of either side lacks is passed over.
-_WITH_AES = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "chacha20-poly1305@openssh.com")
-_WITHOUT_AES = ("chacha20-poly1305@openssh.com", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
-
 #: Seconds between two signs of life, and how many may be missing before ssh gives a connection up.
 _ALIVE_INTERVAL, _ALIVE_MISSING = 10, 3
 _CONNECT_TIMEOUT = 15
@@ -29,7 +25,6 @@ _BLOBS = "/blobstore/store"
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?", re.I)
 _VERSION = re.compile(r"rsync\s+version\s+v?(\d+)\.(\d+)(?:\.(\d+))?")
-_CPU_AES = re.compile(r"^(?:flags|Features)\s*:.*\baes\b", re.M)
 
 
 class BadOption(ValueError):
@@ -72,21 +67,6 @@ def _one_word(option: str, path: str) -> str:
     if re.search(r"[\s'\"]", path):
         raise BadOption(f"{option}: {path} has a blank or a quote in it, which rsync's --rsh cannot carry")
     return path
-
-
-def has_aes(cpuinfo: str) -> bool:
-    """Whether the CPU computes AES itself, by the text of /proc/cpuinfo."""
-    return bool(_CPU_AES.search(cpuinfo))
-
-
-def cipher_order(known: Iterable[str], aes: bool) -> list[str]:
-    """Ciphers for `ssh -c`, of those that `ssh -Q cipher` names: the cheapest first, then what the other side may want.
-
-    Empty where nothing is known of this host's ssh: then its own order is as good as any.
-    """
-    have = [name for name in known if name]
-    preferred = [name for name in (_WITH_AES if aes else _WITHOUT_AES) if name in have]
-    return preferred + [name for name in have if name not in preferred and "cbc" not in name]
 
 
 def limit_kib(text: str) -> int:

@@ -19,13 +19,12 @@ from ansible_collections.bosh.ha.plugins.module_utils.rsync_command import (
     Complaints,
     Copy,
     CopyFailed,
-    cipher_order,
     command,
-    has_aes,
     judge,
     rsync_version,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.rsync_progress import Told, line_of, pieces
+from ansible_collections.bosh.ha.plugins.module_utils.ssh_ciphers import cheapest_here
 from ansible_collections.bosh.ha.plugins.module_utils.waiting_lock import lock_within
 
 #: Seconds between two lines of progress, and between two looks whether another copy has ended.
@@ -72,12 +71,7 @@ def asked(*words: str) -> str:
 
 def ciphers_here() -> list[str]:
     """Ciphers for this host's ssh, the cheapest first; empty where it does not name them."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
-            aes = has_aes(stream.read())
-    except OSError:
-        aes = False
-    return cipher_order(asked("ssh", "-Q", "cipher").split(), aes)
+    return cheapest_here(asked("ssh", "-Q", "cipher").split())
 
 
 def has_hard_links(directory: str) -> bool:

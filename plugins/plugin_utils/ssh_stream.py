@@ -13,7 +13,10 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import IO, Any, Protocol, cast
+
+from ansible_collections.bosh.ha.plugins.module_utils.ssh_ciphers import cheapest_here
 
 #: Seconds without an answer after which a connection that was cut is given up: count times interval.
 ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
@@ -40,8 +43,12 @@ def command_line(connection: Options, words: Sequence[str]) -> list[str]:
         raise Broken(f"this host is reached by '{connection.transport}', and artifacts go over ssh only")
     get = connection.get_option
     command = [str(get("ssh_executable") or "ssh"), *ALIVE, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
+    # Ansible's own ssh_args have -C, which no option takes back: what is sent is compressed already, and zlib is slow.
+    command += ["-o", "Compression=no"]
     for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"):
-        command += shlex.split(get(name) or "")
+        command += [word for word in shlex.split(get(name) or "") if word != "-C"]
+    if ciphers := cheapest_here(_ciphers(command[0])):
+        command += ["-o", f"Ciphers={','.join(ciphers)}"]
     if get("port"):
         command += ["-p", str(get("port"))]
     if get("private_key_file"):
@@ -52,6 +59,16 @@ def command_line(connection: Options, words: Sequence[str]) -> list[str]:
     # A master that goes on would keep the pipe open.
     command += ["-o", "ControlMaster=no", "-o", "ControlPath=none", "--", str(get("host"))]
     return [*command, shlex.join(list(words) if user == "root" else ["sudo", "-n", "--", *words])]
+
+
+@cache
+def _ciphers(ssh: str) -> list[str]:
+    """What this ssh knows; nothing where it does not tell."""
+    try:
+        done = subprocess.run([ssh, "-Q", "cipher"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError:
+        return []
+    return done.stdout.decode(errors="replace").split()
 
 
 def read(command: Sequence[str], take: Callable[[IO[bytes]], Any]) -> Any:

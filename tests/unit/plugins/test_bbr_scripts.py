@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -159,8 +160,18 @@ def test_ssh_logs_in_as_ansible_does_and_checks_the_host():
         assert words == command[command.index(words[0]) : command.index(words[0]) + 2]
     # ssh takes the first value that it is given.
     assert command.index("StrictHostKeyChecking=yes") < command.index("A=b")
+    given = [word for word in command if word.startswith("Ciphers=")]
+    assert given and command.index("A=b") < command.index(given[0])
     root = ssh_stream.command_line(Connection(host="h", remote_user="root"), ["id"])
     assert root[-1] == "id"
+
+
+def test_what_is_compressed_is_not_compressed_by_ssh():
+    """Ansible's default would."""
+    connection = Connection(host="h", remote_user="root", ssh_args="-C -o ControlMaster=auto -o ControlPersist=60s")
+    command = ssh_stream.command_line(connection, ["id"])
+    done = subprocess.run([command[0], "-G", *command[1:-1]], capture_output=True, text=True, check=False)
+    assert "compression no" in done.stdout.splitlines(), done
 
 
 def test_another_transport_is_refused():

@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.bosh.ha.plugins.module_utils import rsync_command, rsync_progress
+from ansible_collections.bosh.ha.plugins.module_utils import rsync_progress
 from ansible_collections.bosh.ha.plugins.module_utils.rsync_command import (
     BadOption,
     Complaints,
     Copy,
     CopyFailed,
-    cipher_order,
     command,
     judge,
     limit_kib,
@@ -86,17 +85,6 @@ def test_words_of_ssh():
     assert " -c " not in ssh_words("", "", 22, []) and " -i " not in ssh_words("", "", 22, [])
     with pytest.raises(BadOption, match="key: /a b "):
         ssh_words("/a b", "", 22, [])
-
-
-def test_the_cheapest_cipher_that_is_there_comes_first():
-    gcm, chacha = "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com"
-    known = ["3des-cbc", "aes192-ctr", "aes128-ctr", gcm, chacha]
-    assert cipher_order(known, True) == [gcm, "aes128-ctr", chacha, "aes192-ctr"]
-    assert cipher_order(known, False) == [chacha, gcm, "aes128-ctr", "aes192-ctr"]
-    assert cipher_order(["aes128-ctr"], True) == ["aes128-ctr"]
-    assert cipher_order([], True) == []
-    assert rsync_command.has_aes("flags\t\t: fpu aes avx\n") and rsync_command.has_aes("Features\t: fp aes\n")
-    assert not rsync_command.has_aes("flags\t: fpu vaes\nmodel name: aes\n")
 
 
 @pytest.mark.parametrize(
