@@ -22,8 +22,17 @@ from ansible_collections.bosh.ha.plugins.plugin_utils import ssh_stream
 # As BBR has it; but a second name of a file is a file of its own, as BBR's sums have it, too.
 _TAR = ("tar", "--hard-dereference", "-C", "{}", "-c", ".")
 _UNTAR = ("sh", "-c", 'umask 077 && mkdir -p "$1" && exec tar -C "$1" -x', "sh", "{}")
-# One line for each file, ended by a NUL, as a name may have anything else in it.
-_SUMS = ("sh", "-c", 'cd "$1" && find . -type f -print0 | xargs -0 -r sha256sum -z', "sh", "{}")
+# One line for each file, ended by a NUL, as a name may have anything else in it. openssl takes the CPU's own SHA, which
+# is three times as fast, but ends its lines otherwise.
+_SUM_UP = r"""cd "$1" || exit
+newline='
+'
+if command -v openssl >/dev/null && [ -z "$(find . -path "*$newline*" -print -quit)" ]; then
+  find . -type f -print0 | xargs -0 -r openssl dgst -sha256 -r | tr '\n' '\0'
+else
+  find . -type f -print0 | xargs -0 -r sha256sum -z
+fi"""
+SUMS = ("sh", "-c", _SUM_UP, "sh", "{}")
 
 
 class _Copied:
@@ -78,7 +87,7 @@ class ActionModule(ActionBase):
         return ssh_stream.command_line(self._connection, [word.replace("{}", directory) for word in words])
 
     def _sums(self, directory: str) -> dict[str, str]:
-        return bbr_backup.printed_sums(ssh_stream.read(self._command(_SUMS, directory), lambda stream: stream.read()))
+        return bbr_backup.printed_sums(ssh_stream.read(self._command(SUMS, directory), lambda stream: stream.read()))
 
     def _fetch(self, directory: str, args: dict[str, Any]) -> tuple[dict[str, str], int]:
         partial = f"{args['file']}.part"

@@ -253,12 +253,15 @@ def check(directory: str) -> dict[Artifact, dict[str, str]]:
 
 
 def printed_sums(printed: bytes) -> dict[str, str]:
-    """What `sha256sum -z` printed, by path. Raises Damaged for anything else."""
+    """What `sha256sum -z` printed, or `openssl dgst -r` with NULs between its lines, by path.
+
+    Raises Damaged for anything else.
+    """
     found = {}
     for line in printed.split(b"\0"):
         digest, mark, name = line[:64], line[64:66], line[66:]
         if line and (mark not in (b"  ", b" *") or not name):
-            raise Damaged(f"sha256sum printed {line[:100]!r}, which is no sum")
+            raise Damaged(f"the host printed {line[:100]!r}, which is no sum")
         if line:
             found[os.fsdecode(name)] = digest.decode()
     return found

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
+import subprocess
 import tarfile
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import yaml
+from ansible_collections.bosh.ha.plugins.action import bbr_artifact
 from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import (
     Artifact,
     Damaged,
@@ -21,6 +24,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import (
     directory_name,
     exit_code,
     metadata,
+    printed_sums,
     rehearsed,
     sums_of,
 )
@@ -145,3 +149,24 @@ def test_what_came_of_a_rehearsal_is_beside_the_backup(backup, run_module):
     (backup / "rehearsed.json").write_text("{", encoding="utf-8")
     with pytest.raises(Damaged, match=r"rehearsed\.json cannot be read"):
         rehearsed(str(backup))
+
+
+@pytest.mark.parametrize("names", [["a b", "-c", "sub/\\d", "ü"], ["a b", "line\nbreak"], ["dir\n/x"], []])
+@pytest.mark.parametrize("openssl", [True, False])
+def test_the_host_sums_up_files_of_any_name_with_what_it_has(tmp_path, names, openssl):
+    (tmp_path / "bin").mkdir()
+    for program in ("find", "xargs", "sha256sum", "tr", *(["openssl"] if openssl else [])):
+        (tmp_path / "bin" / program).symlink_to(shutil.which(program))
+    top = tmp_path / "artifact"
+    top.mkdir()
+    for name in names:
+        (top / name).parent.mkdir(exist_ok=True)
+        (top / name).write_text(name, encoding="utf-8")
+    words = [word.replace("{}", str(top)) for word in bbr_artifact.SUMS]
+    done = subprocess.run(["/bin/sh", *words[1:]], capture_output=True, check=True, env={"PATH": str(tmp_path / "bin")})
+    assert printed_sums(done.stdout) == {f"./{name}": hashlib.sha256(name.encode()).hexdigest() for name in names}
+
+
+def test_a_directory_that_is_not_there_has_no_sums(tmp_path):
+    words = [word.replace("{}", str(tmp_path / "nothing")) for word in bbr_artifact.SUMS]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 2
