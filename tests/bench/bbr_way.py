@@ -10,11 +10,13 @@ Source: bosh-backup-and-restore orchestrator/{backuper,restorer}.go, backup/dire
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import tarfile
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from . import lab
@@ -22,6 +24,7 @@ from . import lab
 #: The lab's jobs that have scripts, each with an artifact of its own.
 JOBS = ("blobstore", "director")
 _ARTIFACTS = f"{lab.STORE}/bbr-backup"
+_AT = r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) INFO - "
 _KEY = lab.STATE / "workspace" / "deployments" / "ssh" / "jumpbox"
 _SSH = ("ssh", "-i", str(_KEY), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR")
 _QUIET = ("-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes")
@@ -67,17 +70,27 @@ def restore(name: str, path: Path) -> Took:
 
 def _real_backup(name: str, into: Path) -> Took:
     before, began = set(into.iterdir()), time.monotonic()
-    _bbr(name, "backup", "--artifact-path", str(into), cwd=into)
+    said = _bbr(name, "backup", "--artifact-path", str(into), cwd=into)
     seconds = time.monotonic() - began
     [path] = set(into.iterdir()) - before
-    return Took(seconds, None, path)
+    return Took(seconds, locked(said), path)
 
 
-def _bbr(name: str, *words: str, cwd: Path) -> None:
+def locked(said: str) -> float | None:
+    """Seconds from the first lock to the last unlock, by the times of `bbr`'s log, which have no fractions."""
+    found = [
+        re.search(_AT + words, said) for words in ("Running pre-backup-lock", "Finished running post-backup-unlock")
+    ]
+    times = [datetime.strptime(one[1], "%Y/%m/%d %H:%M:%S") for one in found if one]
+    return (times[1] - times[0]).total_seconds() if len(times) == 2 else None
+
+
+def _bbr(name: str, *words: str, cwd: Path) -> str:
     who = ["director", "--host", lab.ADDRESSES[name], "--username", "jumpbox", "--private-key-path", str(_KEY)]
     done = subprocess.run([real(), *who, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=1800)
     if done.returncode:
         raise lab.BenchError(f"bbr {words[0]} of {name} ended with {done.returncode}: {done.stderr[-500:]}")
+    return done.stdout
 
 
 def _scripted_backup(name: str, into: Path) -> Took:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from ansible_collections.bosh.ha.tests.bench import (
     backup,
+    bbr_way,
     figures,
     handover,
     migration,
@@ -347,6 +348,16 @@ def test_a_backup_is_held_against_bbr_s_by_medians():
     assert (again.ratio, again.reached) == (0.2, False)
     assert "0.05: with nothing changed it takes 0.5 s" in again.limit
     assert found["second one after 1% of change: bytes"].reached
+
+
+def test_how_long_bbr_locked_is_in_its_log():
+    said = (
+        "[bbr] 2026/11/22 07:08:32 INFO - Running pre-backup-lock scripts...\n"
+        "[bbr] 2026/11/22 07:09:03 INFO - Running post-backup-unlock scripts...\n"
+        "[bbr] 2026/11/22 07:09:04 INFO - Finished running post-backup-unlock scripts.\n"
+    )
+    assert bbr_way.locked(said) == 32
+    assert bbr_way.locked(said[:70]) is None
 
 
 def test_a_vm_s_disk_that_was_filled_is_told_and_bbr_tells_no_time_locked():
