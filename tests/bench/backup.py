@@ -181,7 +181,13 @@ def lines(raw: dict[str, Any]) -> list[Line]:
     stored = raw["store"]["bytes"]
     extra = max(one["extra"] for one in ours)
     they_extra = max(one["extra"] for one in theirs)
-    read = f"{raw['read'] / median(they_took):.2f}: to read the store once takes {seconds_of(raw['read'])}"
+    locked = [one["locked"] for one in ours]
+    known = [one["locked"] for one in theirs if one["locked"] is not None]
+    scripts = median(known or locked)
+    read = (
+        f"{(scripts + raw['read']) / median(they_took):.2f}: the jobs' own scripts take {seconds_of(scripts)}, and to read "
+        f"the store once from the disk {seconds_of(raw['read'])}"
+    )
     found = [
         at_most(
             "full backup",
@@ -234,8 +240,6 @@ def lines(raw: dict[str, Any]) -> list[Line]:
             0.1,
         ),
     ]
-    locked = [one["locked"] for one in ours]
-    known = [one["locked"] for one in theirs if one["locked"] is not None]
     if known:
         found.append(
             at_most(

@@ -343,6 +343,10 @@ def test_a_backup_is_held_against_bbr_s_by_medians():
     assert (found["restore"].ratio, found["restore"].reached) == (0.8, True)
     assert (found["time locked"].ratio, found["time locked"].reached) == (2 / 6, False)
     assert found["extra disk on the VM"].reached
+    missed = backup.lines(BACKUPS | {"ours": [one_backup(90, 1.0)]})[0]
+    assert missed.limit.startswith(
+        "0.80: the jobs' own scripts take 6.0 s, and to read the store once from the disk 2.0 s"
+    )
     assert found["first backup into a repository"].ratio == 1.2
     again = found["second one after 1% of change: time"]
     assert (again.ratio, again.reached) == (0.2, False)
