@@ -185,8 +185,8 @@ def lines(raw: dict[str, Any]) -> list[Line]:
     known = [one["locked"] for one in theirs if one["locked"] is not None]
     scripts = median(known or locked)
     read = (
-        f"{(scripts + raw['read']) / median(they_took):.2f}: the jobs' own scripts take {seconds_of(scripts)}, and to read "
-        f"the store once from the disk {seconds_of(raw['read'])}"
+        f"{(scripts + raw['read']) / median(they_took):.2f}: the jobs' own scripts take {seconds_of(scripts)}, "
+        f"and to read the store once from the disk {seconds_of(raw['read'])}"
     )
     found = [
         at_most(
