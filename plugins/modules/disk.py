@@ -14,7 +14,8 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(bosh delete-disk). What is on the disk is gone for good.
-  - BOSH refuses a disk that an instance has, and takes a CID that it does not know for one that is gone. So the module asks first whether it is an orphan.
+  - The CLI exits with 0 for a disk that an instance has, which BOSH does not delete, and for a CID that it does not know. So the module asks first
+    whether it is an orphan.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
