@@ -84,14 +84,7 @@ def measure(size: str, rounds: int) -> dict[str, Any]:
 
 
 def _ours(number: int) -> dict[str, Any]:
-    def back_up() -> dict[str, Any]:
-        run = playbook.play(
-            f"backup-{number}", "backup.yml", backup_hosts=NAME, backup_director_dir=str(DIRECTORY / "ours")
-        )
-        done = playbook.fact(run, "backup_director_done")
-        return {"seconds": round(run.seconds, 2), "locked": float(done["seconds_locked"]), "path": done["path"]}
-
-    return _measured(back_up)
+    return _measured(lambda: _back_up(f"backup-{number}"))
 
 
 def _into_repository(label: str) -> dict[str, Any]:
@@ -99,10 +92,15 @@ def _into_repository(label: str) -> dict[str, Any]:
     before = _bytes(REPOSITORY)
     lab.drop_caches()
     environment = {"BOSH_HA_BACKUP_PASSPHRASE": "bench"}
-    inputs = {"backup_director_dir": str(DIRECTORY / "ours"), "backup_director_repository": str(REPOSITORY)}
-    run = playbook.play(f"repository-{label}", "backup.yml", environment, backup_hosts=NAME, **inputs)
-    locked = float(playbook.fact(run, "backup_director_done")["seconds_locked"])
-    return {"seconds": round(run.seconds, 2), "locked": locked, "bytes": _bytes(REPOSITORY) - before}
+    found = _back_up(f"repository-{label}", environment, backup_director_repository=str(REPOSITORY))
+    return found | {"bytes": _bytes(REPOSITORY) - before}
+
+
+def _back_up(label: str, environment: dict[str, str] | None = None, **inputs: Any) -> dict[str, Any]:
+    inputs |= {"backup_hosts": NAME, "backup_director_dir": str(DIRECTORY / "ours")}
+    run = playbook.play(label, "backup.yml", environment, **inputs)
+    done = playbook.fact(run, "backup_director_done")
+    return {"seconds": round(run.seconds, 2), "locked": float(done["seconds_locked"]), "path": done["path"]}
 
 
 def _change(size: int) -> None:
