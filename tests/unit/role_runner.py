@@ -26,7 +26,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,19 @@ class Roles:
         paths = [name for name in sys.path if name.endswith("site-packages")]
         write_program(path, READ + text + PYTHON, CACHE=str(self.top / "compiled"), PATHS=paths, **words)
 
+    @contextmanager
+    def stand_in(self, module: str, text: str) -> Iterator[None]:
+        """`text` instead of the collection's module, for a while."""
+        path = self.top / "ansible_collections" / "bosh" / "ha" / "plugins" / "modules" / f"{module}.py"
+        own = path.readlink()
+        path.unlink()
+        path.write_text(text, encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.unlink()
+            path.symlink_to(own)
+
     def close(self) -> None:
         """A play that goes on is killed too."""
         assert self.server.stdin and self.server.stdout
@@ -141,7 +155,7 @@ class Roles:
         hosts: dict[str, Any],
         environ: dict[str, str] | None = None,
     ) -> tuple[int, str]:
-        """One file of a role's tasks on localhost, the arguments `words`; the exit code and what was told."""
+        """One file of a role's tasks on localhost, with the arguments `words`; exit code, and what was told."""
         python = {"ansible_python_interpreter": str(self.top / "python")}
         hosts = hosts | {"localhost": python | {"ansible_connection": "local"}}
         include = {"ansible.builtin.include_role": {"name": f"bosh.ha.{role}", "tasks_from": tasks}}
@@ -150,23 +164,32 @@ class Roles:
             "play.yml": [{"hosts": "localhost", "gather_facts": False, "any_errors_fatal": True, "tasks": [include]}],
         }.items():
             (top / name).write_text(json.dumps(content), encoding="utf-8")
-        order = {"words": ["-i", f"{top}/hosts.json", *words, f"{top}/play.yml"], "top": str(top)}
+        return self.playbook(top, "-i", f"{top}/hosts.json", *words, f"{top}/play.yml", environ=environ)
+
+    def playbook(
+        self, top: Path, *words: str, environ: dict[str, str] | None = None, pauses: bool = False
+    ) -> tuple[int, str]:
+        """`ansible-playbook` with the arguments `words` in `top`; its `pauses` are left out unless they are wanted."""
+        order = {"words": words, "top": str(top), "environ": environ or {}, "pauses": pauses}
         assert self.server.stdin and self.server.stdout
-        print(json.dumps(order | {"environ": environ or {}}), file=self.server.stdin, flush=True)
+        print(json.dumps(order), file=self.server.stdin, flush=True)
         ended = select.select([self.server.stdout], [], [], PATIENCE)[0]
         told = " ".join((top / "told.txt").read_text(encoding="utf-8").replace("\\n", " ").split())
         if not ended:
             self.close()
-            raise TimeoutError(f"{role}, {tasks} did not end within {PATIENCE} s: {told}")
+            raise TimeoutError(f"{words} did not end within {PATIENCE} s: {told}")
         return int(self.server.stdout.readline()), told
 
 
-def play(top: str, words: list[str], environ: dict[str, str]) -> int:
+def play(top: str, words: list[str], environ: dict[str, str], pauses: bool) -> int:
     """In a process of its own, as Ansible keeps what it has read, and leaves by an exception."""
     from ansible.cli.playbook import PlaybookCLI
 
+    if not pauses:
+        leave_pauses_out()
     os.chdir(top)
-    os.environ.update(environ)
+    # PLAY is for a program that is to kill it.
+    os.environ.update(environ | {"PLAY": str(os.getpid())})
     with open("told.txt", "ab") as told, open(os.devnull, "rb") as nothing:
         for stream, number in ((nothing, 0), (told, 1), (told, 2)):
             os.dup2(stream.fileno(), number)
@@ -194,20 +217,23 @@ def pause(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
     sleep(0.05)
 
 
+def leave_pauses_out() -> None:
+    from ansible.plugins.loader import action_loader
+
+    vars(time)["sleep"] = pause
+    waits = action_loader.get("wait_for_connection", class_only=True)
+    vars(sys.modules[waits.__module__])["datetime"] = Clock
+
+
 def serve() -> None:
     """Plays what each line of the standard input orders, and answers with the exit code."""
     importlib.import_module("ansible.cli.playbook")
-    from ansible.plugins.loader import action_loader
-
     # Else each task imports them, in a process of its own.
     for kind in KINDS:
         package = importlib.import_module(f"ansible.plugins.{kind}")
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
 
-    vars(time)["sleep"] = pause
-    waits = action_loader.get("wait_for_connection", class_only=True)
-    vars(sys.modules[waits.__module__])["datetime"] = Clock
     for line in sys.stdin:
         order = json.loads(line)
         (Path(order["top"]) / "told.txt").write_text("", encoding="utf-8")

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from .role_runner import link_collection, write_program
+from .role_runner import Roles, write_program
 
 SSH = """
 import subprocess
@@ -54,7 +53,6 @@ PLAYBOOK = """
         var: backup_deployment_done
       when: backup_deployment_done is defined
 """
-PATIENCE = 300
 
 
 @dataclass
@@ -62,6 +60,7 @@ class Vms:
     """jobs: {host: {job: {script: body}}}, as they were made by `add`."""
 
     top: Path
+    roles: Roles
 
     def add(self, host: str, job: str, metadata: dict[str, object] | None = None, **bodies: str) -> None:
         directory = self.top / host / "jobs" / job / "bin" / "bbr"
@@ -82,33 +81,11 @@ class Vms:
 
     def play(self, role: str, *words: str, playbook: str = "play.yml", **variables: object) -> tuple[int, str]:
         """Exit code, and what was told, as one line."""
-        given = {"role": role, "top": str(self.top)} | variables
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).parent / "ansible-playbook"),
-                "-i",
-                "hosts.json",
-                "-e",
-                json.dumps(given),
-                *words,
-                playbook,
-            ],
-            cwd=self.top,
-            env={name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-            | {
-                "ANSIBLE_COLLECTIONS_PATH": str(self.top),
-                "ANSIBLE_HOME": str(self.top / "home"),
-                "ANSIBLE_PIPELINING": "true",
-                "ANSIBLE_SSH_ARGS": "",
-                "ANSIBLE_LOCALHOST_WARNING": "false",
-                "ANSIBLE_NOCOLOR": "true",
-            },
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
+        given = json.dumps({"role": role, "top": str(self.top)} | variables)
+        environ = {name: value for name, value in os.environ.items() if name.startswith(("BOSH_HA_", "XDG_"))}
+        return self.roles.playbook(
+            self.top, "-i", "hosts.json", "-e", given, *words, playbook, environ=environ, pauses=True
         )
-        return done.returncode, " ".join((done.stdout + done.stderr).replace("\\n", " ").split())
 
     def order(self) -> list[str]:
         log = self.top / "order.log"
@@ -119,15 +96,14 @@ class Vms:
 
 
 @pytest.fixture
-def vms(tmp_path: Path) -> Vms:
-    link_collection(tmp_path, {})
+def vms(tmp_path: Path, roles: Roles) -> Vms:
     write_program(tmp_path / "ssh", SSH, TOP=str(tmp_path))
     hosts = {
         name: {"ansible_ssh_executable": str(tmp_path / "ssh"), "backup_deployment_group": group}
         for name, group in (("vm1", "web"), ("vm2", "db"))
     }
     everyone = {
-        "ansible_python_interpreter": sys.executable,
+        "ansible_python_interpreter": str(roles.top / "python"),
         "ansible_user": "root",
         "ansible_become": False,
         "backup_deployment_name": "app",
@@ -142,7 +118,7 @@ def vms(tmp_path: Path) -> Vms:
     (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
     for host in ("vm1", "vm2"):
         (tmp_path / host).mkdir()
-    return Vms(tmp_path)
+    return Vms(tmp_path, roles)
 
 
 LEAVE = 'echo "state of {0}" > "${{BBR_ARTIFACT_DIRECTORY}}state"'.format
@@ -380,10 +356,8 @@ def test_where_there_is_no_room_for_a_backup_nothing_is_locked(vms):
 
 def test_where_a_vm_has_no_room_nothing_is_locked(vms):
     add_usual(vms)
-    module = vms.top / "ansible_collections/bosh/ha/plugins/modules/bbr_room.py"
-    module.unlink()
-    module.write_text(NO_ROOM, encoding="utf-8")
-    rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
+    with vms.roles.stand_in("bbr_room", NO_ROOM):
+        rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
     assert rc != 0
     for host in ("vm1", "vm2"):
         assert f"{host}: /var/vcap/store has 1.00 GB free, and a dump of the database may need 2.00 GB" in told
@@ -446,14 +420,12 @@ sys.exit(len(sys.argv) - 2)
 
 
 @pytest.fixture
-def silent(vms: Vms) -> Vms:
+def silent(vms: Vms) -> Iterator[Vms]:
     """A director that does not answer, and a command that tells somebody."""
-    module = vms.top / "ansible_collections/bosh/ha/plugins/modules/director_info.py"
-    module.unlink()
-    module.write_text(f"#!/usr/bin/python\n{SILENT}", encoding="utf-8")
     names = ("FAILED_HOST", "PLAYBOOK", "MESSAGE")
     write_program(vms.top / "notify", NOTIFY, PATH=str(vms.top / "notified"), NAMES=names)
-    return vms
+    with vms.roles.stand_in("director_info", f"#!/usr/bin/python\n{SILENT}"):
+        yield vms
 
 
 def back_up(vms: Vms, *notify: str) -> tuple[int, str]:
@@ -557,10 +529,8 @@ def test_a_backup_is_restored_in_its_own_order(vms, backed_up):
 
 
 def test_where_there_is_no_room_for_a_restore_nothing_is_touched(vms, backed_up):
-    module = vms.top / "ansible_collections/bosh/ha/plugins/modules/bbr_room.py"
-    module.unlink()
-    module.write_text(NO_ROOM, encoding="utf-8")
-    rc, told = restore(vms, backed_up)
+    with vms.roles.stand_in("bbr_room", NO_ROOM):
+        rc, told = restore(vms, backed_up)
     assert rc != 0
     assert (
         "vm1: /var/vcap/store has 1.00 GB free, and the backup, with a dump of the database as it is now, may need"

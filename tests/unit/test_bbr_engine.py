@@ -7,17 +7,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from .role_runner import link_collection, write_program
+from .role_runner import Roles, write_program
 
 #: Greets as the host's sshd does on a port that it is to forward, and runs its command here.
 SSH = """
@@ -93,7 +90,10 @@ if deed == "backup":
         stream.write("backup_activity: {start_time: now}\\n")
 if fault.get("hang"):
     info("Running backup scripts...")
-    open(f"{TOP}/hangs", "w").close()
+    if fault.get("kill"):
+        with open(f"{TOP}/pid", "w") as stream:
+            stream.write(str(os.getpid()))
+        os.kill(int(os.environ["PLAY"]), 9)
     # Until its way to the host is gone.
     while way.recv(100):
         pass
@@ -140,11 +140,12 @@ MONIT = """
 from ansible.module_utils.basic import AnsibleModule
 spec = {name: {"type": "raw"} for name in ("state", "only", "timeout")}
 module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-with open(%r + "/order.log", "a") as stream:
-    stream.write("workers " + module.params["state"] + "\\n")
 import os
-if os.path.exists(%r + "/swap"):
-    open(%r + "/ssh-key-for-bbr", "w").close()
+top = os.environ["SITE"]
+with open(top + "/order.log", "a") as stream:
+    stream.write("workers " + module.params["state"] + "\\n")
+if os.path.exists(top + "/swap"):
+    open(top + "/ssh-key-for-bbr", "w").close()
 module.exit_json(changed=True)
 """
 PLAYBOOK = """
@@ -161,24 +162,19 @@ PLAYBOOK = """
         var: backup_director_done
       when: backup_director_done is defined
 """
+MODULES = {"director_info": DIRECTOR_INFO, "idle_director": IDLE_DIRECTOR, "monit": MONIT}
 ADDRESS = "10.10.0.3"
 #: Seconds, on a machine that has other work.
-PATIENCE = 300
+PATIENCE = 60
 
 
 class Site:
     """A control node and its director, below one directory."""
 
-    def __init__(self, top: Path) -> None:
-        self.top = top
+    def __init__(self, top: Path, roles: Roles) -> None:
+        self.top, self.roles = top, roles
         self.dir = top / "backups"
         self.dir.mkdir()
-        modules = {
-            "director_info": DIRECTOR_INFO,
-            "idle_director": IDLE_DIRECTOR,
-            "monit": MONIT.replace("%r", repr(str(top))),
-        }
-        link_collection(top, modules)
         write_program(top / "ssh", SSH, TOP=str(top))
         write_program(top / "bbr", BBR, TOP=str(top))
         (top / "key").write_text("key", encoding="utf-8")
@@ -193,7 +189,7 @@ class Site:
         given = {
             "ansible_ssh_executable": str(top / "ssh"),
             "ansible_host": ADDRESS,
-            "ansible_python_interpreter": sys.executable,
+            "ansible_python_interpreter": str(roles.top / "python"),
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(top / "key"),
             "ansible_become": False,
@@ -203,37 +199,17 @@ class Site:
         }
         for role in ("backup", "restore"):
             given |= {f"{role}_director_engine": "bbr", f"{role}_director_bbr": str(top / "bbr")}
-        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        local = {"ansible_connection": "local", "ansible_python_interpreter": str(roles.top / "python")}
         inventory = {"all": {"hosts": {"micro": given, "localhost": local}}}
         (top / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
         (top / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
 
-    def begin(self, role: str, *words: str, **more: object) -> subprocess.Popen[str]:
-        told = json.dumps({"role": role, "top": str(self.top)} | more)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        return subprocess.Popen(
-            [f"{Path(sys.executable).parent}/ansible-playbook", "-i", "hosts.json", "-e", told, *words, "play.yml"],
-            cwd=self.top,
-            env=environ
-            | {
-                "ANSIBLE_COLLECTIONS_PATH": str(self.top),
-                "ANSIBLE_HOME": str(self.top / "home"),
-                "ANSIBLE_PIPELINING": "true",
-                "ANSIBLE_SSH_ARGS": "",
-                "ANSIBLE_NOCOLOR": "true",
-                "BOSH_CLIENT_SECRET": "of somebody else",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            text=True,
-        )
-
     def play(self, role: str, *words: str, **more: object) -> tuple[int, str]:
         """Exit code, and what was told, as one line."""
-        process = self.begin(role, *words, **more)
-        out, _said = process.communicate(timeout=PATIENCE)
-        return process.returncode, " ".join(out.replace("\\n", " ").split())
+        given = json.dumps({"role": role, "top": str(self.top)} | more)
+        environ = {"SITE": str(self.top), "BOSH_CLIENT_SECRET": "of somebody else"}
+        words = ("-i", "hosts.json", "-e", given, *words, "play.yml")
+        return self.roles.playbook(self.top, *words, environ=environ, pauses=True)
 
     def fault(self, **fault: object) -> None:
         (self.top / "fault.json").write_text(json.dumps(fault), encoding="utf-8")
@@ -250,8 +226,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def site(tmp_path: Path, roles: Roles) -> Site:
+    return Site(tmp_path, roles)
 
 
 HELD = ["workers stopped", "bbr backup", "workers started"]
@@ -309,13 +285,12 @@ def test_one_that_hangs_is_ended_and_cleaned_up_after(site):
 
 
 def test_what_a_killed_run_left_is_cleaned_by_the_next(site):
-    site.fault(hang=True)
-    process = site.begin("backup_director")
+    site.fault(hang=True, kill=True)
+    assert site.play("backup_director")[0] == -signal.SIGKILL
+    bbr = Path("/proc", (site.top / "pid").read_text(encoding="utf-8"))
     until = time.monotonic() + PATIENCE
-    while not (site.top / "hangs").exists() and time.monotonic() < until:
+    while bbr.exists() and time.monotonic() < until:
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
     assert site.order() == ["workers stopped", "bbr backup"]
     assert (site.artifacts.exists(), site.mark.exists()) == (True, True)
     site.fault(cleanup=True)
