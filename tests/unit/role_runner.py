@@ -130,11 +130,18 @@ class Roles:
         own = path.readlink()
         path.unlink()
         path.write_text(text, encoding="utf-8")
+        self.forget(module)
         try:
             yield
         finally:
             path.unlink()
             path.symlink_to(own)
+            self.forget(module)
+
+    def forget(self, module: str) -> None:
+        """Ansible packs each module once for all that plays in one process."""
+        for packed in (self.top / "local").glob(f"*/ansiballz_cache/*.{module}-*"):
+            packed.unlink()
 
     def close(self) -> None:
         """A play that goes on is killed too."""
