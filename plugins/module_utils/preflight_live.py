@@ -251,6 +251,7 @@ def _tools(seen: dict[str, Any]) -> Iterator[Finding]:
             for process, state in states.items()
             if any(word in state for word in ("failed", "does not exist", "timeout"))
         )
+        held = _held(states)
         if not states and host["monit"].get("fenced"):
             # Monit has forgotten its processes where a fenced host was restarted.
             monits[name] = ("fenced: nothing starts here", OK, "")
@@ -259,6 +260,13 @@ def _tools(seen: dict[str, Any]) -> Iterator[Finding]:
                 f"silent: {host['monit']['reason']}",
                 ERROR,
                 f"{name}: the stop goes by monit; is this a director's VM?",
+            )
+        elif held:
+            monits[name] = (
+                f"stopped beside a director that runs: {', '.join(held)}",
+                WARNING if seen.get("backup") else ERROR,
+                f"{name}: no task of it begins; a backup that was killed leaves it so, and the next backup of it, "
+                f"or `monit start {held[0]}` there, starts them",
             )
         elif ill:
             monits[name] = (f"ill: {', '.join(ill)}", WARNING, f"{name}: see `monit summary`")
@@ -274,6 +282,13 @@ def _tools(seen: dict[str, Any]) -> Iterator[Finding]:
             )
     yield from sides("monit", monits)
     yield from sides("rsync", copies)
+
+
+def _held(states: dict[str, str]) -> list[str]:
+    """The workers that are stopped while the director takes tasks; its own backup stops them (hold_director_tasks)."""
+    if states.get("director") != "running":
+        return []
+    return sorted(name for name, state in states.items() if name.startswith("worker_") and state == "not monitored")
 
 
 def _backups(seen: dict[str, Any]) -> Iterator[Finding]:

@@ -558,6 +558,18 @@ def test_monit(seen):
     assert "monit" not in judged(seen)
 
 
+def test_workers_that_a_killed_backup_left_stopped(seen):
+    processes = seen["hosts"]["primary"]["monit"]["processes"]
+    processes |= {"worker_1": "running", "worker_2": "not monitored"}
+    row = the(seen, "monit, Primary", "error")
+    assert "worker_2" in str(row) and "worker_1" not in str(row)
+    seen["backup"] = True
+    the(seen, "monit, Primary", "warning")
+    # A director that is stopped, too, was stopped as a whole.
+    processes["director"] = "not monitored"
+    assert "monit, Primary" not in judged(seen)
+
+
 @pytest.mark.parametrize(("name", "row"), [("micro", "backup scripts"), ("primary", "backup scripts, Primary")])
 def test_a_backup_needs_scripts(seen, name, row):
     seen["hosts"][name]["backup_jobs"] = []
