@@ -54,36 +54,42 @@ def _measure(options: argparse.Namespace, raw: dict[str, Any]) -> None:
     """Each stage by itself; what is known is written down after each."""
     sizes = [f"{size.rstrip('Gg')}G" for size in options.sizes]
     for stage in (stage for stage in STAGES if stage in options.stages):
+        began = machine.clock()
         if stage == "deploy":
-            _keep(raw, stage, migration.deploy())
+            _keep(raw, stage, migration.deploy(), began)
         elif stage == "copies":
             store = migration.begin(sizes[0])
             with copies.way_in():
-                _keep(raw, stage, {"store": store, "seconds": copies.measure(options.rounds)})
+                _keep(raw, stage, {"store": store, "seconds": copies.measure(options.rounds)}, began)
         elif stage == "freeze":
             for size in sizes:
-                _keep(raw, stage, (raw.get(stage) or {}) | {size: freeze.measure(size, options.rounds)})
+                _keep(raw, stage, (raw.get(stage) or {}) | {size: freeze.measure(size, options.rounds)}, began)
         elif stage == "recreate":
             found = handover.measure("recreate", sizes[0])
             lab.lab("snapshot", handover.MUTUAL)
-            _keep(raw, stage, found | {"alone": handover.recreation(options.rounds)})
+            _keep(raw, stage, found | {"alone": handover.recreation(options.rounds)}, began)
         elif stage == "adopt":
-            _keep(raw, stage, handover.measure("adopt", sizes[0]))
+            _keep(raw, stage, handover.measure("adopt", sizes[0]), began)
         else:
-            _keep(raw, stage, finished.measure(options.rounds))
+            _keep(raw, stage, finished.measure(options.rounds), began)
 
 
-def _keep(raw: dict[str, Any], stage: str, found: dict[str, Any]) -> None:
+def _keep(raw: dict[str, Any], stage: str, found: dict[str, Any], began: list[int]) -> None:
     raw[stage] = found
-    raw.setdefault("machine", {})[stage] = machine.now()
+    raw.setdefault("machine", {})[stage] = machine.now(began)
     (lab.CACHE / RESULTS).write_text(json.dumps(raw, indent=1), encoding="utf-8")
+
+
+def _noise(one: dict[str, Any]) -> str:
+    """Of results of before that was measured nothing is said."""
+    return f" (the machine's host took {one['stolen']:.0%} of its processors in that run)" if "stolen" in one else ""
 
 
 def _told(raw: dict[str, Any]) -> str:
     found = [table.of_figures(figures.lines(raw))]
     for size, one in (raw.get("freeze") or {}).items():
         shares = table.of_shares(one["shares"], one["freeze"])
-        found.append(f"Where the freeze of {one['freeze']:.1f} s went, {size}:\n\n{shares}")
+        found.append(f"Where the freeze of {one['freeze']:.1f} s went, {size}{_noise(one)}:\n\n{shares}")
     for stage, one in (raw.get("machine") or {}).items():
         found.append(f"{stage}: {machine.told(one)}")
     found.append(f"All numbers: {Path(os.path.relpath(lab.CACHE / RESULTS))}")

@@ -9,13 +9,25 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from . import figures, lab
 
 
-def now() -> dict[str, Any]:
-    """What else the machine had to do when a stage ended, and which code it was."""
+def clock() -> list[int]:
+    """Ticks since the machine began: user, nice, system, idle, iowait, irq, softirq, steal (proc(5))."""
+    return [int(ticks) for ticks in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]]
+
+
+def stolen(before: list[int], after: list[int]) -> float:
+    """The part of the processors' time between two clocks that the machine's host gave to others; 0 to 1."""
+    passed = [late - early for early, late in zip(before, after, strict=True)]
+    return round(passed[7] / (sum(passed) or 1), 3)
+
+
+def now(since: list[int]) -> dict[str, Any]:
+    """What else the machine had to do when a stage ended that began at the clock `since`, and which code it was."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=lab.ROOT, capture_output=True, text=True, check=False
     )
@@ -25,10 +37,12 @@ def now() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(memory / figures.GIB),
         "load": [round(load, 1) for load in os.getloadavg()],
+        "stolen": stolen(since, clock()),
         "commit": commit.stdout.strip(),
     }
 
 
 def told(one: dict[str, Any]) -> str:
     load = " ".join(str(value) for value in one["load"])
-    return f"{one['at']} UTC, {one['cores']} cores, {one['memory_gib']} GiB, load {load}, {one['commit']}"
+    taken = f"{one.get('stolen', 0):.0%} of them taken by its host"
+    return f"{one['at']} UTC, {one['cores']} cores, {taken}, {one['memory_gib']} GiB, load {load}, {one['commit']}"

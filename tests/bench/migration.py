@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from . import lab, outage, playbook, timeline
+from . import lab, machine, outage, playbook, timeline
 
 #: All three are there, and Meta has Micro's CAs, so that either handover can follow.
 DEPLOYED = "bench_deployed"
@@ -35,9 +35,11 @@ def begin(size: str) -> dict[str, Any]:
 
 def observe(label: str, **inputs: Any) -> dict[str, Any]:
     """The steps of the freeze with writes going on, of which none may be lost."""
+    began = machine.clock()
     with lab.probing(label) as out, lab.writing("micro"):
         run = playbook.migrate(label, FREEZE, **inputs)
-    return tell(run, lab.asked(out)) | {"written": lab.written("meta")}
+    noise = machine.stolen(began, machine.clock())
+    return tell(run, lab.asked(out)) | {"written": lab.written("meta"), "stolen": noise}
 
 
 def tell(run: playbook.Run, asked: list[outage.Sample]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ansible_collections.bosh.ha.tests.bench import (
     bbr_way,
     figures,
     handover,
+    machine,
     migration,
     outage,
     playbook,
@@ -369,3 +370,10 @@ def test_a_vm_s_disk_that_was_filled_is_told_and_bbr_tells_no_time_locked():
     found = {line.figure: line for line in backup.lines(raw)}
     assert (found["extra disk on the VM"].ratio, found["extra disk on the VM"].reached) == (0.1, False)
     assert found["time locked"].reached is None
+
+
+def test_what_the_host_took_is_a_part_of_all_that_passed():
+    before = [100, 0, 50, 800, 10, 0, 5, 40]
+    assert machine.stolen(before, [110, 0, 55, 850, 10, 0, 5, 75]) == 0.35
+    assert machine.stolen(before, before) == 0
+    assert len(machine.clock()) == len(before)
