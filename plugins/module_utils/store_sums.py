@@ -56,6 +56,11 @@ class Entry:
     link: str = ""
     attributes: list[tuple[str, str]] = field(default_factory=list)
     digest: str = ""
+    #: The path as the disk has it; asked for several times each, and there are very many.
+    raw: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.raw = os.fsencode(self.path)
 
     @property
     def mark(self) -> Mark:
@@ -88,7 +93,7 @@ def sums(root: str, excludes: Iterable[str] = (), cache_file: str = "", threads:
     root_seen = os.stat(root)
     known = _read_cache(cache_file, root_seen.st_dev) if cache_file else {}
     result = Sums(cache_used=bool(known))
-    entries = sorted(_walk(root, excluded_by(excludes), moving, result), key=lambda entry: os.fsencode(entry.path))
+    entries = sorted(_walk(root, excluded_by(excludes), moving, result), key=lambda entry: entry.raw)
     stale = []
     for entry in entries:
         if stat.S_ISREG(entry.seen.st_mode):
@@ -255,8 +260,11 @@ def _first_names(entries: list[Entry]) -> dict[tuple[int, int], str]:
 def _row(entry: Entry, first: dict[tuple[int, int], str]) -> bytes:
     seen, kind = entry.seen, stat.S_IFMT(entry.seen.st_mode)
     is_device = stat.S_ISBLK(kind) or stat.S_ISCHR(kind)
+    name = entry.raw.hex()
+    # A file whose other names are all outside is its own first one, as if it had none.
+    first_name = first.get((seen.st_dev, seen.st_ino)) if seen.st_nlink > 1 else None
     fields = (
-        os.fsencode(entry.path).hex(),
+        name,
         f"{kind:o}",
         # The mode of a link means nothing.
         f"{stat.S_IMODE(seen.st_mode):o}" if not stat.S_ISLNK(kind) else "",
@@ -264,11 +272,8 @@ def _row(entry: Entry, first: dict[tuple[int, int], str]) -> bytes:
         str(seen.st_gid),
         str(seen.st_size) if stat.S_ISREG(kind) else "",
         str(seen.st_mtime_ns),
-        os.fsencode(entry.link).hex(),
-        # A file whose other names are all outside is its own first one, as if it had none.
-        os.fsencode(first.get((seen.st_dev, seen.st_ino), entry.path) if seen.st_nlink > 1 else entry.path).hex()
-        if not stat.S_ISDIR(kind)
-        else "",
+        os.fsencode(entry.link).hex() if entry.link else "",
+        "" if stat.S_ISDIR(kind) else name if first_name is None else os.fsencode(first_name).hex(),
         str(seen.st_rdev) if is_device else "",
         ",".join(f"{os.fsencode(name).hex()}={value}" for name, value in entry.attributes),
         entry.digest,
@@ -312,9 +317,8 @@ def _write_cache(path: str, device: int, entries: list[Entry]) -> None:
     handle, new = tempfile.mkstemp(prefix=".bosh_ha_", dir=os.path.dirname(path) or ".")
     try:
         with os.fdopen(handle, "w", encoding="ascii") as stream:
+            # Not synced, which may take seconds in the freeze: what a crash leaves half written has not this proof.
             stream.write(f"{_CACHE_FORM}\n{_proof(body)}\n{body}")
-            stream.flush()
-            os.fsync(stream.fileno())
         os.replace(new, path)
     except BaseException:
         os.unlink(new)

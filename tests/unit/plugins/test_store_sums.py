@@ -246,10 +246,10 @@ def test_a_cache_is_written_whole_or_not_at_all(tree, tmp_path, at_rest, monkeyp
     before = cache.read_bytes()
     rewrite(tree)
 
-    def full(_handle):
+    def full(_new, _cache):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store_sums.os, "fsync", full)
+    monkeypatch.setattr(store_sums.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         sums(str(tree), EXCLUDES, str(cache))
     assert cache.read_bytes() == before and sorted(os.listdir(tmp_path)) == ["cache", "micro"]
