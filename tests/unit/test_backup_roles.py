@@ -372,7 +372,8 @@ def test_a_disk_that_is_full_in_the_middle_is_told_and_half_a_file_is_removed(vm
     rc, told = vms.play("backup_deployment", backup_deployment_releases=RELEASES)
     [half] = vms.backups()
     assert rc != 0
-    assert f"the backup of app failed (exit code 1): {half} on the control node is full, so {half}/web-0-web.tar is not kept" in told
+    full = f"{half} on the control node is full, so {half}/web-0-web.tar is not kept"
+    assert f"the backup of app failed (exit code 1): {full}" in told
     assert [path.name for path in half.iterdir() if path.name.startswith("web")] == []
     assert unlocked(vms) == UNLOCKED
     assert not list(vms.top.glob("vm*/artifacts"))

@@ -291,6 +291,7 @@ def test_what_a_killed_run_left_is_cleaned_by_the_next(site):
     until = time.monotonic() + PATIENCE
     while bbr.exists() and time.monotonic() < until:
         time.sleep(0.1)
+    assert not bbr.exists()
     assert site.order() == ["workers stopped", "bbr backup"]
     assert (site.artifacts.exists(), site.mark.exists()) == (True, True)
     site.fault(cleanup=True)
