@@ -248,23 +248,22 @@ def _sum_up(entries: list[Entry], result: Sums) -> None:
     }
 
 
-def _first_names(entries: list[Entry]) -> dict[tuple[int, int], str]:
+def _first_names(entries: list[Entry]) -> dict[tuple[int, int], bytes]:
     """The first of the names of each file that has several here: numbers of inodes differ between hosts."""
-    first: dict[tuple[int, int], str] = {}
+    first: dict[tuple[int, int], bytes] = {}
     for entry in entries:
         if entry.seen.st_nlink > 1 and not stat.S_ISDIR(entry.seen.st_mode):
-            first.setdefault((entry.seen.st_dev, entry.seen.st_ino), entry.path)
+            first.setdefault((entry.seen.st_dev, entry.seen.st_ino), entry.raw)
     return first
 
 
-def _row(entry: Entry, first: dict[tuple[int, int], str]) -> bytes:
+def _row(entry: Entry, first: dict[tuple[int, int], bytes]) -> bytes:
     seen, kind = entry.seen, stat.S_IFMT(entry.seen.st_mode)
     is_device = stat.S_ISBLK(kind) or stat.S_ISCHR(kind)
-    name = entry.raw.hex()
     # A file whose other names are all outside is its own first one, as if it had none.
-    first_name = first.get((seen.st_dev, seen.st_ino)) if seen.st_nlink > 1 else None
+    first_name = first.get((seen.st_dev, seen.st_ino), entry.raw) if seen.st_nlink > 1 else entry.raw
     fields = (
-        name,
+        entry.raw.hex(),
         f"{kind:o}",
         # The mode of a link means nothing.
         f"{stat.S_IMODE(seen.st_mode):o}" if not stat.S_ISLNK(kind) else "",
@@ -272,8 +271,8 @@ def _row(entry: Entry, first: dict[tuple[int, int], str]) -> bytes:
         str(seen.st_gid),
         str(seen.st_size) if stat.S_ISREG(kind) else "",
         str(seen.st_mtime_ns),
-        os.fsencode(entry.link).hex() if entry.link else "",
-        "" if stat.S_ISDIR(kind) else name if first_name is None else os.fsencode(first_name).hex(),
+        os.fsencode(entry.link).hex(),
+        first_name.hex() if not stat.S_ISDIR(kind) else "",
         str(seen.st_rdev) if is_device else "",
         ",".join(f"{os.fsencode(name).hex()}={value}" for name, value in entry.attributes),
         entry.digest,
