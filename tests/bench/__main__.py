@@ -80,16 +80,11 @@ def _keep(raw: dict[str, Any], stage: str, found: dict[str, Any], began: list[in
     (lab.CACHE / RESULTS).write_text(json.dumps(raw, indent=1), encoding="utf-8")
 
 
-def _noise(one: dict[str, Any]) -> str:
-    """Of results of before that was measured nothing is said."""
-    return f" (the machine's host took {one['stolen']:.0%} of its processors in that run)" if "stolen" in one else ""
-
-
 def _told(raw: dict[str, Any]) -> str:
     found = [table.of_figures(figures.lines(raw))]
     for size, one in (raw.get("freeze") or {}).items():
         shares = table.of_shares(one["shares"], one["freeze"])
-        found.append(f"Where the freeze of {one['freeze']:.1f} s went, {size}{_noise(one)}:\n\n{shares}")
+        found.append(f"Where the freeze of {one['freeze']:.1f} s went, {size}{machine.noise(one)}:\n\n{shares}")
     for stage, one in (raw.get("machine") or {}).items():
         found.append(f"{stage}: {machine.told(one)}")
     found.append(f"All numbers: {Path(os.path.relpath(lab.CACHE / RESULTS))}")

@@ -42,7 +42,11 @@ def now(since: list[int]) -> dict[str, Any]:
     }
 
 
+def noise(one: dict[str, Any]) -> str:
+    """What the host took; of results of before that was measured nothing is said."""
+    return f" ({one['stolen']:.0%} of its processors taken by its host)" if "stolen" in one else ""
+
+
 def told(one: dict[str, Any]) -> str:
     load = " ".join(str(value) for value in one["load"])
-    taken = f"{one.get('stolen', 0):.0%} of them taken by its host"
-    return f"{one['at']} UTC, {one['cores']} cores, {taken}, {one['memory_gib']} GiB, load {load}, {one['commit']}"
+    return f"{one['at']} UTC, {one['cores']} cores{noise(one)}, {one['memory_gib']} GiB, load {load}, {one['commit']}"
