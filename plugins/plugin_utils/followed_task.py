@@ -31,6 +31,9 @@ LOOK_LIMIT = 20
 PAUSE_MOST = 10.0
 #: Causes of a failed look by which nobody is there who could be asked.
 SILENT = ("unreachable", "timed_out", "not_ready")
+#: Seconds between two looks whether the module's process is there, and for which its host may be silent.
+PULSE = 30.0
+SILENCE = 600.0
 #: Seconds that a command may take where its own `timeout` does not say.
 LONGEST = 24 * 3600
 #: What async_status adds to the module's own result.
@@ -166,21 +169,39 @@ class FollowedAction(ActionBase):
         return {key: value for key, value in result.items() if key not in _ASYNC_KEYS}
 
     def _until_finished(self, job: str, task_vars: Result) -> Result:
+        heard = pulse = time.monotonic()
         while True:
             began = time.monotonic()
+            status, is_gone = {}, False
             try:
+                if began > pulse + PULSE:
+                    # Asked first: what ends in between is finished in the answer after it.
+                    is_gone, pulse = self._is_gone(job, task_vars), began
                 status = self._status(job, "status", task_vars)
             except Exception as error:  # a connection that breaks for a moment is no end of the job
-                if began > self._until:
+                if began > min(self._until, heard + SILENCE):
                     raise
                 Display().vvv(f"bosh.ha: the job could not be looked at: {error}")
-                status = {}
+            else:
+                heard = began
             if status.get("finished") or status.get("failed"):
                 return status
+            if is_gone:
+                msg = f"bosh.ha.{self.MODULE} was ended from outside: its host restarted, or somebody killed it"
+                return status | {"failed": True, "msg": msg}
             if began > self._until:
                 return status | {"failed": True, "msg": f"bosh.ha.{self.MODULE} did not end in {self._limit()} s"}
             self._quietly(lambda: self.look(task_vars))
             self.pause(time.monotonic() - began)
+
+    def _is_gone(self, job: str, task_vars: Result) -> bool:
+        """Whether none of the job's processes is there any more; False where that cannot be told.
+
+        Its file would say `started` for ever. The wrapper's processes have the job's name, without the number of the
+        first of them, among their words (ansible/modules/async_wrapper.py).
+        """
+        argv = ["pgrep", "-f", f" {re.escape(job.rpartition('.')[0])} "]
+        return bool(self._execute({"argv": argv}, task_vars, name="ansible.legacy.command").get("rc") == 1)
 
     def _status(self, job: str, mode: str, task_vars: Result) -> Result:
         args = {"jid": job, "mode": mode, "_async_dir": self.async_dir()}

@@ -37,6 +37,8 @@ class Host:
         if name == "async_status" and module_args["mode"] == "cleanup":
             name = "cleanup"
         self.calls.append((name, dict(module_args), wrap_async))
+        if len(self.calls) > 200:
+            pytest.fail("it is asked for ever")
         given = self.answers.get(name, [{}])
         answer = given.pop(0) if len(given) > 1 else given[0]
         if isinstance(answer, Exception):
@@ -154,6 +156,42 @@ def test_progress_that_cannot_be_shown_fails_nothing(action, trouble):
 def test_a_connection_that_breaks_for_a_moment_is_no_end(action):
     host = Host(deployment=[JOB], async_status=[RuntimeError("gone"), DONE], task_info=[{"tasks": []}])
     assert action("deployment", ARGS, host).run(task_vars={})["changed"] is True
+
+
+def test_a_host_that_is_silent_for_long_ends_it(action, monkeypatch):
+    monkeypatch.setattr(followed_task, "SILENCE", 25)
+    seconds = iter(range(0, 1000, 10))
+    monkeypatch.setattr(followed_task.time, "monotonic", lambda: next(seconds))
+    gone = RuntimeError("gone")
+    host = Host(deployment=[JOB], async_status=[gone, JOB, gone, JOB, gone, DONE], task_info=[{"tasks": []}])
+    assert action("deployment", ARGS, host).run(task_vars={})["changed"] is True
+    host = Host(deployment=[JOB], async_status=[JOB, gone], task_info=[{"tasks": []}])
+    with pytest.raises(RuntimeError, match="gone"):
+        action("deployment", ARGS, host).run(task_vars={})
+
+
+@pytest.fixture
+def pulse_each_time(monkeypatch):
+    monkeypatch.setattr(followed_task, "PULSE", -1.0)
+
+
+@pytest.mark.usefixtures("pulse_each_time")
+def test_a_module_that_was_ended_from_outside_is_not_waited_for(action):
+    host = Host(store_copy=[JOB], async_status=[JOB], command=[{"rc": 0}, {"rc": 0}, {"rc": 1}])
+    result = action("store_copy", {"dest": "/d"}, host).run(task_vars={})
+    assert result["failed"] is True
+    assert result["msg"] == "bosh.ha.store_copy was ended from outside: its host restarted, or somebody killed it"
+    assert host.names().count("command") == host.names().count("async_status") == 3
+    asked = [args for name, args, _async in host.calls if name == "command"]
+    assert asked[0] == {"argv": ["pgrep", "-f", " j1 "]}
+
+
+@pytest.mark.usefixtures("pulse_each_time")
+@pytest.mark.parametrize("answer", [{"rc": 1}, {"rc": 2, "failed": True, "msg": "no pgrep"}, {"failed": True}])
+def test_one_that_ends_meanwhile_or_cannot_be_looked_for_has_its_own_result(action, answer):
+    statuses = [DONE] if answer.get("rc") == 1 else [JOB, JOB, DONE]
+    host = Host(store_copy=[JOB], async_status=statuses, command=[answer])
+    assert action("store_copy", {"dest": "/d"}, host).run(task_vars={})["changed"] is True
 
 
 def test_the_module_s_failure_is_the_task_s(action):
