@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from boshlab.bosh_cli import gopatch, remote, template
+from boshlab.bosh_cli import gopatch, template
 from boshlab.bosh_cli.client import JSON_TYPE, YAML_TYPE, Session, StatusError, body
 from boshlab.bosh_cli.errors import BoshError, MultiError, doing
 from boshlab.bosh_cli.ui import Reporter, Table, full_time, human_size
@@ -922,6 +922,9 @@ def curl(session: Session, args: Args) -> None:
 
 def ssh(session: Session, args: Args) -> None:
     """``ssh``: with a key made for this call and the host key that the agent told the director."""
+    # It makes a key, and cryptography takes long to load.
+    from boshlab.bosh_cli import remote
+
     remote.run(session, args)
 
 

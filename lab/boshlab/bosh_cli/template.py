@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from boshlab.bosh_cli import generate, gopatch
+from boshlab.bosh_cli import gopatch
 from boshlab.bosh_cli.errors import BoshError, FlagError, MultiError, doing
 
 VARIABLE = re.compile(r"\(\((!?[-/.\w]+)\)\)")
@@ -162,6 +162,9 @@ class Variables:
         if kind == "password":
             length = int(options.get("length", 20))
             return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length))
+        # Most commands generate nothing, and cryptography takes long to load.
+        from boshlab.bosh_cli import generate
+
         if kind == "certificate":
             return generate.certificate(options, lambda name: self.get(name, {})[0])
         if kind == "rsa":
