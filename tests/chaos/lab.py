@@ -77,8 +77,15 @@ def podman(*words: str) -> str:
 def run(command: list[str], timeout: float = PATIENCE) -> str:
     """What a command printed; raises LabError with what it said where it failed or did not end."""
     try:
+        # What a file of the store begins with need not be text.
         done = subprocess.run(
-            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise LabError(f"`{' '.join(command)}` did not end in {timeout:.0f} s") from None
