@@ -13,10 +13,10 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 
 # The packages come before the venv, which needs one of them.
 .NOTPARALLEL:
-.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule molecule-backups test bench bench-backup chaos chaos-sample chaos-docs clean
+.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule molecule-handover molecule-backups test bench bench-backup chaos chaos-sample chaos-docs clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 $(VENV)/.test: requirements/test.txt requirements/controller.txt
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' || { echo "PYTHON=$(PYTHON) is not there, older than Python 3.11, or without venv: set PYTHON, or install python3-venv"; exit 1; }
@@ -75,8 +75,11 @@ units: venv ## unit tests
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 2400 tests/run-sanity
 
-molecule: $(CACHE)/apt venv lab-up ## the whole migration and a scenario for each role, on the lab
+molecule: $(CACHE)/apt venv lab-up ## the whole migration, the ways back, and a scenario for each role until Meta starts, on the lab
 	timeout 4500 tests/run-molecule
+
+molecule-handover: $(CACHE)/apt venv lab-up ## a scenario for each role from then on, until Micro is gone
+	timeout 3600 tests/run-molecule --handover
 
 molecule-backups: $(CACHE)/apt venv lab-up ## backups into a repository, of many VMs, their rehearsal, a director lost with its disk
 	timeout 5400 tests/run-molecule --backups
