@@ -13,7 +13,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 
 # The packages come before the venv, which needs one of them.
 .NOTPARALLEL:
-.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule molecule-handover molecule-backups test bench bench-backup chaos chaos-sample chaos-docs clean
+.PHONY: help able venv demo lab-up lab-down lint units lab-units sanity molecule molecule-steps molecule-backups test bench bench-backup chaos chaos-sample chaos-docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -75,11 +75,11 @@ units: venv ## unit tests
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 2400 tests/run-sanity
 
-molecule: $(CACHE)/apt venv lab-up ## the whole migration, the ways back, and a scenario for each role until Meta starts, on the lab
+molecule: $(CACHE)/apt venv lab-up ## the whole migration, its beginning role by role, and the ways back, on the lab
 	timeout 4500 tests/run-molecule
 
-molecule-handover: $(CACHE)/apt venv lab-up ## a scenario for each role from then on, until Micro is gone
-	timeout 3600 tests/run-molecule --handover
+molecule-steps: $(CACHE)/apt venv lab-up ## a scenario for each step from the freeze on
+	timeout 4500 tests/run-molecule --steps
 
 molecule-backups: $(CACHE)/apt venv lab-up ## backups into a repository, of many VMs, their rehearsal, a director lost with its disk
 	timeout 5400 tests/run-molecule --backups
