@@ -10,6 +10,9 @@ CACHE := $(CURDIR)/.cache
 COLLECTIONS := $(CACHE)/collections
 export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+# Each of Ansible's workers loads plugins anew: from compiled ones, whatever the environment says, and not beside the sources.
+export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
+unexport PYTHONDONTWRITEBYTECODE
 
 # The packages come before the venv, which needs one of them.
 .NOTPARALLEL:

@@ -439,7 +439,7 @@ DISKS: list[Case | Chain] = [
         group=FILES,
         what="Meta's disk fills up in the copy",
         it=(
-            "It stops and says that there is no room left. Where it is too small from the begin the look for "
+            "It stops and says that there is no room left. Where it is too small from the beginning, the look for "
             "room says so before anybody is frozen."
         ),
         you="Make room on Meta, or deploy it with a larger disk, and start it again.",

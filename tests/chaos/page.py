@@ -12,8 +12,8 @@ from chaos.case import Case, Chain
 
 HEAD = """# What can go wrong, and what you do
 
-Each row is a case that `make chaos` plays on the lab, with a store that is written to while the run goes on; the last
-column names it. A case counts as held only if, besides what the row says, every row and blob that was committed at
+`make chaos` plays each of these cases on the lab, with a store that is written to while the run goes on; the last
+column names them. A case counts as held only if, besides what the row says, every row and blob that was committed at
 Micro is on the surviving side, never two PostgreSQLs or directors worked on the same data at a time, no key of ours is
 left, and `sshd_config` is what it was.
 
@@ -25,13 +25,14 @@ This page is made from `tests/chaos/cases.py` by `make chaos-docs`; a unit test 
 
 
 def page(cases: Iterable[Case | Chain]) -> str:
-    """A section for each group, with a row for each thing that happens; cases that differ by little share one."""
-    groups: dict[str, dict[tuple[str, str, str], list[str]]] = {}
+    """A section for each group; cases that go the same way and ask for the same share a row."""
+    groups: dict[str, dict[tuple[str, str], list[Case | Chain]]] = {}
     for case in cases:
-        groups.setdefault(case.group, {}).setdefault((case.what, case.it, case.you), []).append(case.name)
+        groups.setdefault(case.group, {}).setdefault((case.it, case.you), []).append(case)
     parts = [HEAD]
     for group, rows in groups.items():
         parts.append(f"\n## {group}\n\n| what happens | what the run does | what you do | cases |\n|---|---|---|---|\n")
-        for (what, it, you), names in rows.items():
-            parts.append(f"| {what} | {it} | {you} | {', '.join(f'`{name}`' for name in names)} |\n")
+        for (it, you), alike in rows.items():
+            whats = "<br>".join(dict.fromkeys(case.what for case in alike))
+            parts.append(f"| {whats} | {it} | {you} | {', '.join(f'`{case.name}`' for case in alike)} |\n")
     return "".join(parts)

@@ -8,14 +8,15 @@ A test module makes its commands by `write_program`, and plays roles by the fixt
 `play` writes the inventory, the variables and a playbook into the test's directory, and returns the exit code and
 what was told, as one line, so that no assertion depends on where a line was wrapped.
 
-Most of the time would go to importing Ansible, packing its modules and compiling them. So each test module has one
-process (this file, as a program) that did so already, and forks for each play. Nor does anybody wait between two
-attempts: what the fakes say changes with each question, not with time. wait_for_connection's clock goes on by the
-pauses that are left out, so it gives up after as many attempts as ever.
+Most of the time would go to importing Ansible, packing its modules, and compiling them and the templates. So each test
+module has one process (this file, as a program) that did so already, and forks for each play. Nor does anybody wait
+between two attempts: what the fakes say changes with each question, not with time. wait_for_connection's clock goes on
+by the pauses that are left out, so it gives up after as many attempts as ever.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -240,6 +241,9 @@ def serve() -> None:
         package = importlib.import_module(f"ansible.plugins.{kind}")
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
+    importlib.import_module("compiled_templates").keep_templates(Path.cwd() / "compiled")
+    # What is there already is not looked at again, nor copied for it, in the processes that follow.
+    gc.freeze()
 
     for line in sys.stdin:
         order = json.loads(line)
