@@ -39,6 +39,9 @@ OPTIONS: dict[str, Any] = {
 PASSPHRASE = "BOSH_HA_BACKUP_PASSPHRASE"
 _SECRET = re.compile(r"(?:^|,)[a-z0-9_]*(?:secret|pass|token|key|auth|credential)[a-z0-9_]*=", re.IGNORECASE)
 _MARK = "bosh_ha"
+#: rclone keeps what it saw of a file when it listed it. What another VM was writing then would be too short for as long
+#: as this rclone runs, and restic tries again in vain (restic/restic#5273).
+_NEVER_HALF = "--cache-objects=false"
 #: What restic says of a file that is not there, or has other bytes than it was written with.
 _DAMAGE = (
     "ciphertext verification failed",
@@ -101,12 +104,14 @@ def environment(passphrase: str, given: Mapping[str, str]) -> dict[str, str]:
 
 def command(restic: str, rclone: str, repository: str, words: Sequence[str]) -> list[str]:
     """restic on the control node, over a rclone that it starts itself."""
-    return [restic, "-r", f"rclone:{repository}", "-o", f"rclone.program={rclone}", *words]
+    # As restic has them, and one more.
+    args = f"rclone.args=serve restic --stdio --b2-hard-delete {_NEVER_HALF}"
+    return [restic, "-r", f"rclone:{repository}", "-o", f"rclone.program={rclone}", "-o", args, *words]
 
 
 def serve(rclone: str, repository: str) -> list[str]:
     """The repository for a VM, on stdin and stdout. It can add to it, and remove nothing but its own locks."""
-    return [rclone, "serve", "restic", "--stdio", "--append-only", repository]
+    return [rclone, "serve", "restic", "--stdio", "--append-only", _NEVER_HALF, repository]
 
 
 def backup_words(path: str, left_out: str, host: str, tags: Sequence[str]) -> list[str]:

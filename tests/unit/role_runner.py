@@ -28,7 +28,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -235,6 +235,9 @@ def leave_pauses_out() -> None:
 
 def serve() -> None:
     """Plays what each line of the standard input orders, and answers with the exit code."""
+    # Where the kernel shares the processors among sessions, this new one would have as much as any other.
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(os.nice(0)), encoding="utf-8")
     importlib.import_module("ansible.cli.playbook")
     # Else each task imports them, in a process of its own.
     for kind in KINDS:

@@ -10,11 +10,13 @@ import json
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -177,6 +179,40 @@ def test_nothing_is_left_and_nobody_is_waited_for(site):
     assert (ended.code, ended.near_code) == (0, 0), ended
     assert until(lambda: not running(site), 2), running(site)
     assert list((site.top / "vm" / "work").iterdir()) == []
+
+
+def arguments_of_restic_s_rclone(repository: str) -> list[str]:
+    [given] = [word for word in restic.command("restic", "rclone", repository, []) if word.startswith("rclone.args=")]
+    return ["rclone", *given.removeprefix("rclone.args=").split(), repository]
+
+
+@pytest.mark.parametrize("words_for", [lambda name: restic.serve("rclone", name), arguments_of_restic_s_rclone])
+def test_what_was_half_written_when_it_was_listed_is_read_whole(tmp_path, words_for):
+    """Another VM writes an index while this one lists them; rclone is asked as restic asks it, but by HTTP."""
+    index = tmp_path / "index" / ("0" * 64)
+    index.parent.mkdir()
+    index.write_bytes(b"half")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at = f"127.0.0.1:{server.getsockname()[1]}"
+    words = [word if word != "--stdio" else f"--addr={at}" for word in words_for(str(tmp_path))]
+    with subprocess.Popen([*words, "--log-level=ERROR"]) as rclone:
+        try:
+            assert until(lambda: b'"size":4' in asked(f"http://{at}/index/"), 20)
+            index.write_bytes(b"half, and whole")
+            assert asked(f"http://{at}/index/{index.name}") == b"half, and whole"
+        finally:
+            rclone.terminate()
+
+
+def asked(url: str) -> bytes:
+    """Empty where nobody answers."""
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers={"Accept": "application/vnd.x.restic.rest.v2"}), timeout=10
+        ) as answer:
+            return answer.read()
+    except OSError:
+        return b""
 
 
 def test_the_vm_s_own_restic_is_taken_where_one_is_named(site):
