@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -28,7 +29,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,22 @@ sys.argv = sys.argv or ["-"]
 Run = Callable[..., tuple[int, str]]
 
 
+def stay_nice() -> None:
+    """Where the kernel shares the processors among sessions, a new one has a whole share, whatever its niceness."""
+    if os.nice(0) and os.getsid(0) == os.getpid():
+        try:
+            with open("/proc/self/autogroup", "w") as share:
+                share.write(str(os.nice(0)))
+        except OSError:
+            pass
+
+
 def write_program(path: Path, text: str, **words: Any) -> None:
     """An executable of Python's standard library alone, which starts fast; `words` are variables of it."""
     given = "".join(f"{name} = {value!r}\n" for name, value in words.items())
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!{sys.executable} -IS\nimport json, os, sys\n{given}{text}", encoding="utf-8")
+    head = f"#!{sys.executable} -IS\nimport json, os, sys\n{inspect.getsource(stay_nice)}stay_nice()\n"
+    path.write_text(f"{head}{given}{text}", encoding="utf-8")
     path.chmod(0o755)
 
 
@@ -233,11 +245,16 @@ def leave_pauses_out() -> None:
     vars(sys.modules[waits.__module__])["datetime"] = Clock
 
 
+def begin_session(setsid: Callable[[], None] = os.setsid) -> None:
+    """Instead of os.setsid, which each of Ansible's workers calls."""
+    setsid()
+    stay_nice()
+
+
 def serve() -> None:
     """Plays what each line of the standard input orders, and answers with the exit code."""
-    # Where the kernel shares the processors among sessions, this new one would have as much as any other.
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(os.nice(0)), encoding="utf-8")
+    stay_nice()
+    vars(os)["setsid"] = begin_session
     importlib.import_module("ansible.cli.playbook")
     # Else each task imports them, in a process of its own.
     for kind in KINDS:
