@@ -78,10 +78,10 @@ units: venv ## unit tests
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 2400 tests/run-sanity
 
-molecule: $(CACHE)/apt venv lab-up ## the whole migration, its beginning role by role, and the ways back, on the lab
+molecule: $(CACHE)/apt venv lab-up ## the whole migration, a backup and its restore, bad inputs, and Primary's adoption, on the lab
 	timeout 4500 tests/run-molecule
 
-molecule-steps: $(CACHE)/apt venv lab-up ## a scenario for each step from the freeze on
+molecule-steps: $(CACHE)/apt venv lab-up ## a scenario for each step, and the way back
 	timeout 4500 tests/run-molecule --steps
 
 molecule-backups: $(CACHE)/apt venv lab-up ## backups into a repository, of many VMs, their rehearsal, a director lost with its disk

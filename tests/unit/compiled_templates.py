@@ -75,6 +75,13 @@ class Kept:
 def keep_templates(directory: Path) -> None:
     """From now on, in this process and those that it forks."""
     kept = Kept(directory)
+
     # Functions, as a bound method would get no environment.
-    AnsibleEnvironment.compile = lambda *args, **kwargs: kept.compile(*args, **kwargs)
-    AnsibleEnvironment.compile_expression = lambda *args: kept.compile_expression(*args)
+    def compile_kept(environment: AnsibleEnvironment, *args: Any, **kwargs: Any) -> Any:
+        return kept.compile(environment, *args, **kwargs)
+
+    def compile_expression_kept(environment: AnsibleEnvironment, *args: Any) -> Any:
+        return kept.compile_expression(environment, *args)
+
+    AnsibleEnvironment.compile = compile_kept
+    AnsibleEnvironment.compile_expression = compile_expression_kept
