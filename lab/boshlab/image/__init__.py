@@ -52,6 +52,8 @@ ln -sf /var/vcap/bosh/etc/monitrc /etc/monitrc
 rm -rf /var/lib/postgresql/15 /etc/postgresql/15 /etc/ssh/ssh_host_* /etc/nginx/sites-enabled/*
 chmod 0440 /etc/sudoers.d/bosh_sudoers
 : > /etc/resolv.conf
+# Once, as every process of a director would do it at its start: a second and more each time.
+python3 -m compileall -q --invalidation-mode unchecked-hash /opt/boshlab/lib
 """
 
 
@@ -81,7 +83,6 @@ def build(podman: Callable[..., str], say: Callable[[str], None]) -> None:
         context = Path(directory)
         shutil.copytree(LAB / "boshlab", context / "boshlab", ignore=shutil.ignore_patterns("__pycache__"))
         (context / "Containerfile").write_text(
-            # Compiled once, as each of a director's processes would do it at every start.
             f"FROM {base}\nCOPY boshlab /opt/boshlab/src/boshlab\n"
             "RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/boshlab/src\n"
             'CMD ["/sbin/boshlab-init"]\n',
