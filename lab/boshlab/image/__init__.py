@@ -53,7 +53,7 @@ rm -rf /var/lib/postgresql/15 /etc/postgresql/15 /etc/ssh/ssh_host_* /etc/nginx/
 chmod 0440 /etc/sudoers.d/bosh_sudoers
 : > /etc/resolv.conf
 # Once, as every process of a director would do it at its start: a second and more each time.
-python3 -m compileall -q --invalidation-mode unchecked-hash /opt/boshlab/lib
+python3 -I -m compileall -q --invalidation-mode unchecked-hash /opt/boshlab/lib
 """
 
 
