@@ -166,6 +166,7 @@ def orphaned_disks(cli: BoshCli) -> list[dict[str, str]]:
 #: attach_disk say, leaves a VM without jobs and users, and BOSH says `running`, or `unknown` without an answer of monit
 #: (bosh-agent monit_job_supervisor.go).
 BARE = "bare"
+RUNS = "running"
 
 
 def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
@@ -192,6 +193,21 @@ def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
         for row in rows
         if not row.get("process")
     ]
+
+
+def all_running(found: list[dict[str, Any]]) -> bool:
+    """Whether there are instances, and each of them runs."""
+    return bool(found) and all(instance["process_state"] == RUNS for instance in found)
+
+
+def not_running(found: list[dict[str, Any]]) -> list[str]:
+    """What each instance is that does not run, in words, or that there is none."""
+    told = []
+    for instance in found:
+        if instance["process_state"] != RUNS:
+            state = f"is `{instance['process_state']}`" if instance["vm_cid"] else "has no VM"
+            told.append(f"{instance['instance']} {state}")
+    return told or ["it has no instance"]
 
 
 def _process_state(row: dict[str, str], has_processes: bool) -> str:

@@ -37,6 +37,12 @@ options:
       - Where it is none, and O(environment) is an address and no proxy is used, the CLI is not asked when nobody listens there within 5 s.
     type: bool
     default: true
+  wait:
+    description:
+      - Seconds to wait for a director that does not answer yet. It is asked once at least.
+      - One that refuses the credentials, or has a certificate of another CA, is not asked again.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -140,6 +146,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import SUBSETS, configs, gather, identity
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
 from ansible_collections.bosh.ha.plugins.module_utils.manifests import address_mentions
 from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import silence
 
@@ -147,15 +154,12 @@ from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import silence
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     wanted = set(module.params["gather_subset"])
     wanted = set(SUBSETS) if "all" in wanted else wanted - {"info"}
-    if not module.params["fail_when_unreachable"] and not module.params["all_proxy"]:
+    if not module.params["fail_when_unreachable"] and not module.params["all_proxy"] and not module.params["wait"]:
         reason = silence(module.params["environment"] or "")
         if reason:
             return {"changed": False, "reachable": False, "logged_in": False, "reason": reason, "cause": "unreachable"}
     try:
-        who = identity(cli)
-        facts = gather(cli, wanted, module.params["deployment"] or "")
-        if module.params["mentions_of"]:
-            facts["mentions"] = mentions(cli, module.params["mentions_of"])
+        facts = wait_for(lambda: facts_of(cli, module.params, wanted), module.params["wait"])
     except BoshFailure as failure:
         if module.params["fail_when_unreachable"] or failure.cause not in (
             "unreachable",
@@ -171,7 +175,14 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
             "reason": failure.sentence(),
             "cause": failure.cause,
         }
-    return {"changed": False, "reachable": True, "logged_in": True, "reason": "", "cause": "", "director": who} | facts
+    return {"changed": False, "reachable": True, "logged_in": True, "reason": "", "cause": ""} | facts
+
+
+def facts_of(cli: BoshCli, params: dict[str, Any], wanted: set[str]) -> dict[str, Any]:
+    facts = {"director": identity(cli)} | gather(cli, wanted, params["deployment"] or "")
+    if params["mentions_of"]:
+        facts["mentions"] = mentions(cli, params["mentions_of"])
+    return facts
 
 
 def mentions(cli: BoshCli, address: str) -> list[dict[str, str]]:
@@ -208,6 +219,7 @@ def main() -> None:
             "deployment": {"type": "str"},
             "mentions_of": {"type": "str"},
             "fail_when_unreachable": {"type": "bool", "default": True},
+            "wait": {"type": "int", "default": 0},
         },
         ask,
         supports_check_mode=True,

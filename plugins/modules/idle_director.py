@@ -48,35 +48,21 @@ busy_with:
   sample: [task 36 (create deployment by admin), lock on bosh-primary (task 36)]
 """
 
-import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import busy_with
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-
-#: Seconds between two questions.
-PAUSE = 2.0
-#: What a wait may mend.
-PASSING = ("unreachable", "not_ready")
+from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
 
 
 def wait(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
-    until = time.monotonic() + module.params["wait"]
-    while True:
-        try:
-            busy = busy_with(cli, module.params["of"] or "")
-            if not busy:
-                return {"changed": False, "busy_with": []}
-        except BoshFailure as failure:
-            if failure.cause not in PASSING or time.monotonic() >= until:
-                raise
-        else:
-            if time.monotonic() >= until:
-                module.fail_json(msg=f"{module.params['refusal']}: {', '.join(busy)}", busy_with=busy)
-        time.sleep(PAUSE)
+    of = module.params["of"] or ""
+    busy = wait_for(lambda: busy_with(cli, of), module.params["wait"], enough=lambda found: not found)
+    if busy:
+        module.fail_json(msg=f"{module.params['refusal']}: {', '.join(busy)}", busy_with=busy)
+    return {"changed": False, "busy_with": []}
 
 
 def main() -> None:

@@ -27,6 +27,12 @@ options:
     description: Whether to list the director's orphaned disks, too.
     type: bool
     default: false
+  wait_until_running:
+    description:
+      - Seconds to wait until every instance is V(running), with its agent on this director's bus. It is a failure if they are not then.
+      - A director that does not answer meanwhile is asked again. One that refuses the credentials, has a certificate of another CA, or does
+        not know the deployment, is not, as no wait mends that.
+    type: int
 """
 
 EXAMPLES = r"""
@@ -35,6 +41,12 @@ EXAMPLES = r"""
     environment: meta
     deployment: bosh-primary
   register: primary
+
+- name: Wait until Primary's agent is on Meta's bus
+  bosh.ha.vm_info:
+    environment: meta
+    deployment: bosh-primary
+    wait_until_running: 900
 """
 
 RETURN = r"""
@@ -57,12 +69,30 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.director_facts import instances, orphaned_disks
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import (
+    all_running,
+    instances,
+    not_running,
+    orphaned_disks,
+)
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
+
+#: Seconds between two questions: each is a task of the director, which keeps 2000 of a kind.
+PAUSE = 5.0
 
 
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
-    result: dict[str, Any] = {"changed": False, "instances": instances(cli, module.params["deployment"])}
+    deployment, seconds = module.params["deployment"], module.params["wait_until_running"]
+    if seconds is None:
+        found = instances(cli, deployment)
+    else:
+        found = wait_for(lambda: instances(cli, deployment), seconds, enough=all_running, pause=PAUSE)
+        if not all_running(found):
+            where = f" at {module.params['environment']}" if module.params["environment"] else ""
+            told = f"{deployment} does not run{where} after {seconds} s: {', '.join(not_running(found))}"
+            module.fail_json(msg=told, instances=found)
+    result: dict[str, Any] = {"changed": False, "instances": found}
     if module.params["orphaned"]:
         result["orphaned_disks"] = [disk["disk_cid"] for disk in orphaned_disks(cli)]
     return result
@@ -70,7 +100,11 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
 
 def main() -> None:
     run_director_module(
-        {"deployment": {"type": "str", "required": True}, "orphaned": {"type": "bool", "default": False}},
+        {
+            "deployment": {"type": "str", "required": True},
+            "orphaned": {"type": "bool", "default": False},
+            "wait_until_running": {"type": "int"},
+        },
         ask,
         supports_check_mode=True,
     )

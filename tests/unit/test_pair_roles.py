@@ -160,7 +160,7 @@ def test_between_the_two_deploys_both_agents_are_waited_for():
     assert off["bosh.ha.resurrection"] == {"enabled": False} and sorted(off["loop"]) == ["meta", "primary"]
     assert [task["vars"]["enable_resurrector_name"] for task in (one, other)] == ["primary", "meta"]
     assert wait["loop"] == [{"of": "primary", "by": "meta"}, {"of": "meta", "by": "primary"}]
-    assert "== ['running']" in wait["until"] and wait["retries"] * wait["delay"] >= 300
+    assert wait["bosh.ha.vm_info"]["wait_until_running"] >= 300
     assert OLD != NEW
 
 

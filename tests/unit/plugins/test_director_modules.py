@@ -30,15 +30,21 @@ def manifest(tmp_path):
     return str(path)
 
 
+@pytest.fixture
+def pauses(monkeypatch):
+    """The seconds of each pause of a wait, none of which is made."""
+    from ansible_collections.bosh.ha.plugins.module_utils import director_wait
+
+    made = []
+    monkeypatch.setattr(director_wait.time, "sleep", made.append)
+    monkeypatch.setattr(director_wait.time, "monotonic", lambda: sum(made))
+    return made
+
+
 # idle_director
 
 
-def test_a_busy_director_is_waited_for_and_told_of(run_module, monkeypatch):
-    from ansible_collections.bosh.ha.plugins.modules import idle_director
-
-    pauses = []
-    monkeypatch.setattr(idle_director.time, "sleep", pauses.append)
-    monkeypatch.setattr(idle_director.time, "monotonic", lambda: 2.0 * len(pauses))
+def test_a_busy_director_is_waited_for_and_told_of(run_module, pauses):
     busy = {"tasks": "tasks_current_busy", "locks": "locks_held"}
     asked = MICRO | {"wait": 4, "refusal": "micro is busy, so it is not stopped now"}
     with pytest.raises(
@@ -54,16 +60,31 @@ def test_a_busy_director_is_waited_for_and_told_of(run_module, monkeypatch):
         run_module("idle_director", asked | {"of": "bosh-primary"}, busy)
 
 
-@pytest.mark.parametrize(("case", "pauses"), [("fail_unreachable", 2), ("fail_wrong_ca", 0)])
-def test_only_what_a_wait_may_mend_is_asked_again(run_module, monkeypatch, case, pauses):
-    from ansible_collections.bosh.ha.plugins.modules import idle_director
+WAITS = {
+    "idle_director": (MICRO | {"wait": 4}, "tasks"),
+    "director_info": (MICRO | {"wait": 4}, "env"),
+    "vm_info": (PRIMARY | {"wait_until_running": 10}, "instances"),
+}
 
-    slept = []
-    monkeypatch.setattr(idle_director.time, "sleep", slept.append)
-    monkeypatch.setattr(idle_director.time, "monotonic", lambda: 2.0 * len(slept))
+
+@pytest.mark.parametrize("name", WAITS)
+@pytest.mark.parametrize(
+    ("case", "times"), [("fail_unreachable", 2), ("fail_wrong_ca", 0), ("fail_unknown_deployment_vms", 0)]
+)
+def test_only_what_a_wait_may_mend_is_asked_again(run_module, pauses, name, case, times):
+    args, words = WAITS[name]
     with pytest.raises(Failed):
-        run_module("idle_director", MICRO | {"wait": 4}, {"tasks": case})
-    assert len(slept) == pauses
+        run_module(name, args, {words: case})
+    assert len(pauses) == times
+
+
+@pytest.mark.parametrize("name", ["director_info", "vm_info"])
+def test_without_a_wait_a_director_is_asked_once(run_module, pauses, name):
+    args, words = WAITS[name]
+    args = {key: value for key, value in args.items() if not key.startswith("wait")}
+    with pytest.raises(Failed):
+        run_module(name, args, {words: "fail_unreachable"})
+    assert pauses == []
 
 
 # director_info
@@ -140,6 +161,45 @@ def test_a_vm_without_any_process_is_bare_and_not_running(run_module):
     rows[0]["process_state"] = "unresponsive agent"
     result, _replay = run_module("vm_info", PRIMARY, {"instances": (0, json.dumps(answer))})
     assert [one["process_state"] for one in result["instances"]] == ["unresponsive agent"]
+
+
+def test_instances_are_waited_for_until_each_runs(run_module, pauses):
+    recorded = Path(__file__).parent.parent / "fixtures" / "recorded" / "instances.json"
+    answer = json.loads(recorded.read_text(encoding="utf-8"))["stdout"]
+    rows = answer["Tables"][0]["Rows"]
+    answers = {}
+
+    def runner(command, **_options):
+        if command[1:] == ["--version"]:
+            return 0, "version 7.10.0-abc\n", ""
+        # It comes up while it is asked: it is lost, then its agent does not answer, then it runs.
+        rows[0]["process_state"] = "running" if len(pauses) > 1 else "unresponsive agent" if pauses else ""
+        answers[len(pauses)] = rows[0]["process_state"]
+        return 0, json.dumps(answer), ""
+
+    result, _replay = run_module("vm_info", PRIMARY | {"wait_until_running": 60}, runner=runner)
+    assert [one["process_state"] for one in result["instances"]] == ["running"]
+    assert (list(answers.values()), pauses) == (["", "unresponsive agent", "running"], [5.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("state", "cid", "told"),
+    [
+        ("unresponsive agent", "vm-1", r"bosh/\S+ is `unresponsive agent`$"),
+        ("", "", r"bosh/\S+ has no VM$"),
+        (None, "", "it has no instance$"),
+    ],
+)
+def test_what_does_not_run_in_time_is_told_in_a_sentence(run_module, pauses, state, cid, told):
+    recorded = Path(__file__).parent.parent / "fixtures" / "recorded" / "instances.json"
+    answer = json.loads(recorded.read_text(encoding="utf-8"))["stdout"]
+    table = answer["Tables"][0]
+    table["Rows"][0] |= {"process_state": state or "", "vm_cid": cid}
+    if state is None:
+        table["Rows"] = []
+    with pytest.raises(Failed, match=f"^bosh-primary does not run at 10.10.0.3 after 10 s: {told}") as failed:
+        run_module("vm_info", PRIMARY | {"wait_until_running": 10}, {"instances": (0, json.dumps(answer))})
+    assert (len(failed.value.result["instances"]), pauses) == (state is not None, [5.0, 5.0])
 
 
 def test_instances_and_orphaned_disks(run_module):
