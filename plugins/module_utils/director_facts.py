@@ -195,24 +195,21 @@ def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
     ]
 
 
-def all_running(found: list[dict[str, Any]]) -> bool:
-    """Whether there are instances, and each of them runs."""
-    return bool(found) and all(instance["process_state"] == RUNS for instance in found)
-
-
 def not_running(found: list[dict[str, Any]]) -> list[str]:
-    """What each instance is that does not run, in words, or that there is none."""
+    """What each instance is that does not run, in words, or that there is none; empty where each runs."""
+    if not found:
+        return ["it has no instance"]
     told = []
     for instance in found:
         if instance["process_state"] != RUNS:
             state = f"is `{instance['process_state']}`" if instance["vm_cid"] else "has no VM"
             told.append(f"{instance['instance']} {state}")
-    return told or ["it has no instance"]
+    return told
 
 
 def _process_state(row: dict[str, str], has_processes: bool) -> str:
     state = row.get("process_state", "")
-    made_half_way = row.get("vm_cid") and state in ("running", "unknown", "") and "process" in row and not has_processes
+    made_half_way = row.get("vm_cid") and state in (RUNS, "unknown", "") and "process" in row and not has_processes
     return BARE if made_half_way else state
 
 

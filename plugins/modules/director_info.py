@@ -34,7 +34,8 @@ options:
   fail_when_unreachable:
     description:
       - Whether an unreachable director, one that does not run behind its nginx, or one that refuses the client, is a failure.
-      - Where it is none, and O(environment) is an address and no proxy is used, the CLI is not asked when nobody listens there within 5 s.
+      - Where it is none, and O(environment) is an address, no proxy is used and O(wait) is 0, the CLI is not asked when nobody listens
+        there within 5 s.
     type: bool
     default: true
   wait:
@@ -179,6 +180,7 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
 
 
 def facts_of(cli: BoshCli, params: dict[str, Any], wanted: set[str]) -> dict[str, Any]:
+    """Who the director is, and what of it was asked for."""
     facts = {"director": identity(cli)} | gather(cli, wanted, params["deployment"] or "")
     if params["mentions_of"]:
         facts["mentions"] = mentions(cli, params["mentions_of"])

@@ -69,12 +69,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.director_facts import (
-    all_running,
-    instances,
-    not_running,
-    orphaned_disks,
-)
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import instances, not_running, orphaned_disks
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
 
@@ -87,10 +82,11 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     if seconds is None:
         found = instances(cli, deployment)
     else:
-        found = wait_for(lambda: instances(cli, deployment), seconds, enough=all_running, pause=PAUSE)
-        if not all_running(found):
+        found = wait_for(lambda: instances(cli, deployment), seconds, lambda now: not not_running(now), PAUSE)
+        late = not_running(found)
+        if late:
             where = f" at {module.params['environment']}" if module.params["environment"] else ""
-            told = f"{deployment} does not run{where} after {seconds} s: {', '.join(not_running(found))}"
+            told = f"{deployment} does not run{where} after {seconds} s: {', '.join(late)}"
             module.fail_json(msg=told, instances=found)
     result: dict[str, Any] = {"changed": False, "instances": found}
     if module.params["orphaned"]:

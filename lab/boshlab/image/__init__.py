@@ -42,7 +42,9 @@ PACKAGES = [
     "runit",
     "sudo",
 ]
-HOOK = r"""
+# Once, as every process of a director would do it at its start: a second and more each time. No PYTHON* of the host's.
+COMPILE = "python3 -I -m compileall -q --invalidation-mode unchecked-hash"
+HOOK = rf"""
 set -e
 groupadd --gid 1000 vcap; groupadd bosh_sshers; groupadd bosh_sudoers
 useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash --groups bosh_sshers,bosh_sudoers vcap
@@ -52,8 +54,7 @@ ln -sf /var/vcap/bosh/etc/monitrc /etc/monitrc
 rm -rf /var/lib/postgresql/15 /etc/postgresql/15 /etc/ssh/ssh_host_* /etc/nginx/sites-enabled/*
 chmod 0440 /etc/sudoers.d/bosh_sudoers
 : > /etc/resolv.conf
-# Once, as every process of a director would do it at its start: a second and more each time.
-python3 -I -m compileall -q --invalidation-mode unchecked-hash /opt/boshlab/lib
+{COMPILE} /opt/boshlab/lib
 """
 
 
@@ -84,7 +85,7 @@ def build(podman: Callable[..., str], say: Callable[[str], None]) -> None:
         shutil.copytree(LAB / "boshlab", context / "boshlab", ignore=shutil.ignore_patterns("__pycache__"))
         (context / "Containerfile").write_text(
             f"FROM {base}\nCOPY boshlab /opt/boshlab/src/boshlab\n"
-            "RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/boshlab/src\n"
+            f"RUN {COMPILE} /opt/boshlab/src\n"
             'CMD ["/sbin/boshlab-init"]\n',
             encoding="utf-8",
         )

@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from ..conftest import Failed
+from ..conftest import Failed, recorded
 
 MICRO = {"environment": "10.10.0.3", "client": "admin", "client_secret": "not-for-eyes"}
 PRIMARY = MICRO | {"deployment": "bosh-primary"}
@@ -149,8 +148,7 @@ def test_no_secret_leaves_with_a_failure(run_module):
 
 
 def test_a_vm_without_any_process_is_bare_and_not_running(run_module):
-    recorded = Path(__file__).parent.parent / "fixtures" / "recorded" / "instances.json"
-    answer = json.loads(recorded.read_text(encoding="utf-8"))["stdout"]
+    answer = json.loads(recorded("instances")[1])
     result, _replay = run_module("vm_info", PRIMARY, {"instances": (0, json.dumps(answer))})
     assert [(one["vm_cid"], one["process_state"]) for one in result["instances"]] == [("vm-b90042ef", "running")]
     # As after an attach_disk that failed: the agent answers, and monit has nothing.
@@ -164,22 +162,21 @@ def test_a_vm_without_any_process_is_bare_and_not_running(run_module):
 
 
 def test_instances_are_waited_for_until_each_runs(run_module, pauses):
-    recorded = Path(__file__).parent.parent / "fixtures" / "recorded" / "instances.json"
-    answer = json.loads(recorded.read_text(encoding="utf-8"))["stdout"]
+    answer = json.loads(recorded("instances")[1])
     rows = answer["Tables"][0]["Rows"]
-    answers = {}
+    told = []
 
     def runner(command, **_options):
         if command[1:] == ["--version"]:
             return 0, "version 7.10.0-abc\n", ""
         # It comes up while it is asked: it is lost, then its agent does not answer, then it runs.
         rows[0]["process_state"] = "running" if len(pauses) > 1 else "unresponsive agent" if pauses else ""
-        answers[len(pauses)] = rows[0]["process_state"]
+        told.append(rows[0]["process_state"])
         return 0, json.dumps(answer), ""
 
     result, _replay = run_module("vm_info", PRIMARY | {"wait_until_running": 60}, runner=runner)
     assert [one["process_state"] for one in result["instances"]] == ["running"]
-    assert (list(answers.values()), pauses) == (["", "unresponsive agent", "running"], [5.0, 5.0])
+    assert (told, pauses) == (["", "unresponsive agent", "running"], [5.0, 5.0])
 
 
 @pytest.mark.parametrize(
@@ -191,8 +188,7 @@ def test_instances_are_waited_for_until_each_runs(run_module, pauses):
     ],
 )
 def test_what_does_not_run_in_time_is_told_in_a_sentence(run_module, pauses, state, cid, told):
-    recorded = Path(__file__).parent.parent / "fixtures" / "recorded" / "instances.json"
-    answer = json.loads(recorded.read_text(encoding="utf-8"))["stdout"]
+    answer = json.loads(recorded("instances")[1])
     table = answer["Tables"][0]
     table["Rows"][0] |= {"process_state": state or "", "vm_cid": cid}
     if state is None:
