@@ -151,7 +151,7 @@ class _Decoder:
             return True, [item for good, item in items if good]
         if shape is not None and not isinstance(shape, dict):
             return self._mismatch(node, "!!map", shape)
-        return True, self._mapping(node, shape, {} if into is None else into)
+        return True, self._mapping(node, shape, (_empty(shape) or {}) if into is None else into)
 
     def _limit_aliases(self, node: Node) -> None:
         self.count += 1

@@ -95,12 +95,14 @@ class BadYaml(ValueError):
 class Node:
     """A node of a document. kind: scalar, mapping, sequence or alias.
 
-    tag: the long form, empty if the node has none. implicit: a plain scalar without a tag, or a scalar tagged `!`.
-    children: items of a sequence; keys and values of a mapping in turn; the target of an alias.
+    line and column count from 1. tag: the long form, empty if the node has none. implicit: a plain scalar without a
+    tag, or a scalar tagged `!`. children: items of a sequence; keys and values of a mapping in turn; the target of an
+    alias.
     """
 
     kind: str
     line: int
+    column: int
     tag: str = ""
     value: str = ""
     implicit: bool = False
@@ -115,7 +117,7 @@ def parse(text: str | bytes) -> Node | None:
     if not HAS_YAML:
         raise BadYaml("PyYAML is absent from the Python that runs this module; install it")
     try:
-        events = _Events(_decoded(text))
+        events = Events(_decoded(text))
         events.get_event()  # the stream's start
         if events.check_event(StreamEndEvent):
             return None
@@ -146,16 +148,16 @@ def _decoded(text: str | bytes) -> str:
 
 def _node(events: Any, anchors: dict[str, Node]) -> Node:
     event = events.get_event()
-    line = event.start_mark.line + 1
+    line, column = event.start_mark.line + 1, event.start_mark.column + 1
     if isinstance(event, AliasEvent):
         if event.anchor not in anchors:
             raise BadYaml("unknown anchor referenced", line)
-        return Node("alias", line, children=[anchors[event.anchor]])
+        return Node("alias", line, column, children=[anchors[event.anchor]])
     tag = event.tag or ""
     if isinstance(event, ScalarEvent):
-        node = Node("scalar", line, tag, event.value, event.implicit[0])
+        node = Node("scalar", line, column, tag, event.value, event.implicit[0])
     else:
-        node = Node("mapping" if isinstance(event, MappingStartEvent) else "sequence", line, tag)
+        node = Node("mapping" if isinstance(event, MappingStartEvent) else "sequence", line, column, tag)
     if event.anchor is not None:
         # Another node may have had this anchor before; go-yaml keeps the last.
         anchors[event.anchor] = node
@@ -166,7 +168,7 @@ def _node(events: Any, anchors: dict[str, Node]) -> Node:
     return node
 
 
-class _Events(Reader, Scanner, Parser):
+class Events(Reader, Scanner, Parser):
     """Events of a text as go-yaml's scanner and parser make them."""
 
     def __init__(self, text: str) -> None:
