@@ -10,8 +10,8 @@ names, keys and the address that its agents dial.
 
 from __future__ import annotations
 
-import ipaddress
 import copy
+import ipaddress
 import re
 import uuid
 from dataclasses import dataclass, field
