@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import tasks_of
 
@@ -27,6 +27,8 @@ ARTIFACT_ARGS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 _MANIFESTS = ("stemcell.MF", "release.MF")
+#: A version such as 621.10 is text, with or without quotes.
+_MANIFEST = {"name": str, "version": str}
 # As bosh.io names its files; the version of a stemcell comes before the rest of its name.
 _STEMCELL_FILE = re.compile(r"^(?:light-)?bosh-stemcell-(\d[\w.+]*)-(.+)\.tgz$")
 _RELEASE_FILE = re.compile(r"^(.+?)-v?(\d[\w.+]*)\.tgz$")
@@ -49,9 +51,9 @@ def name_and_version(path: str) -> tuple[str, str]:
             for member in archive:
                 if os.path.basename(member.name) in _MANIFESTS:
                     stream = archive.extractfile(member)
-                    manifest = yaml_load(stream) if stream else None
-                    if isinstance(manifest, dict):
-                        return str(manifest["name"]), str(manifest["version"])
+                    manifest = bosh_yaml.decode(stream.read() if stream else b"", _MANIFEST)
+                    if all(manifest.values()):
+                        return manifest["name"], manifest["version"]
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a stemcell or release: {error}") from error
     raise ValueError(f"{path} has neither {' nor '.join(_MANIFESTS)}: it is no stemcell or release")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any, Protocol, cast
 
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 
 METADATA = "metadata"
 #: Ours beside it.
@@ -29,6 +29,13 @@ REHEARSED = "rehearsed.json"
 PARTIAL = ".part"
 #: What each kind of failure adds to the exit code.
 EXIT_BITS = {"failed": 1, "lock": 4, "unlock": 8, "cleanup": 16}
+#: What `metadata` holds, as BBR's struct has it (backup/metadata.go).
+_ARTIFACTS = [{"name": str, "checksums": {str: str}}]
+_METADATA = {
+    "instances": [{"name": str, "index": str, "artifacts": _ARTIFACTS}],
+    "custom_artifacts": _ARTIFACTS,
+    "backup_activity": {"start_time": str, "finish_time": str},
+}
 _TIME = "%Y/%m/%d %H:%M:%S UTC"
 #: At the end of a backup's name. strptime takes a digit less, too.
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -131,10 +138,10 @@ def metadata(sums: dict[Artifact, dict[str, str]], begun: datetime, ended: datet
 
 
 def write_metadata(directory: str, data: dict[str, Any]) -> None:
-    """`metadata`, on the disk once this has returned. What is JSON is YAML, too."""
+    """`metadata`, on the disk once this has returned."""
     path = os.path.join(directory, METADATA)
     with open(path, "w", encoding="utf-8") as stream:
-        json.dump(data, stream, indent=1)
+        stream.write(bosh_yaml.dump(data))
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -190,16 +197,18 @@ def _beside(directory: str, name: str) -> dict[str, Any]:
 
 
 def sums_of(data: dict[str, Any]) -> dict[Artifact, dict[str, str]]:
-    """The reverse of `metadata`. Raises Damaged where the content is not of this shape."""
+    """The reverse of `metadata`. Raises Damaged if an instance or an artifact lacks what bbr always writes."""
     found = {}
-    try:
-        for instance in data.get("instances") or []:
-            for one in instance["artifacts"]:
-                found[Artifact(one["name"], instance["name"], str(instance["index"]))] = dict(one["checksums"] or {})
-        for one in data.get("custom_artifacts") or []:
-            found[Artifact(one["name"])] = dict(one["checksums"] or {})
-    except (KeyError, TypeError, AttributeError, ValueError):
-        raise Damaged(f"{METADATA} is not what bbr writes: an instance or artifact has not all of its keys") from None
+    instances, custom = data.get("instances", []), data.get("custom_artifacts", [])
+    artifacts = [*custom, *(one for instance in instances for one in instance["artifacts"])]
+    whole = all(instance["name"] and instance["index"] and instance["artifacts"] for instance in instances)
+    if not whole or not all(one["name"] for one in artifacts):
+        raise Damaged(f"{METADATA} is not what bbr writes: an instance or artifact has not all of its keys")
+    for instance in instances:
+        for one in instance["artifacts"]:
+            found[Artifact(one["name"], instance["name"], instance["index"])] = one["checksums"]
+    for one in custom:
+        found[Artifact(one["name"])] = one["checksums"]
     return found
 
 
@@ -207,13 +216,13 @@ def read_metadata(directory: str) -> dict[str, Any]:
     """`metadata` of a backup. Raises Damaged where it is not there or cannot be read."""
     path = os.path.join(directory, METADATA)
     try:
-        with open(path, encoding="utf-8") as stream:
-            data = yaml_load(stream.read())
+        with open(path, "rb") as stream:
+            data: dict[str, Any] = bosh_yaml.decode(stream.read(), _METADATA)
     except FileNotFoundError:
         raise Damaged(f"{path} is not there, so {directory} is no backup, or one that was not finished") from None
-    except Exception as error:  # the parser's own classes are there only where PyYAML is
-        raise Damaged(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("backup_activity"), dict):
+    except (OSError, bosh_yaml.BadYaml) as error:
+        raise Damaged(f"{path} cannot be read: {error}") from None
+    if not data["backup_activity"]["start_time"]:
         raise Damaged(f"{path} is not what bbr writes: it has no backup_activity")
     return data
 

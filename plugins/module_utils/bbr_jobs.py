@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 
 #: Below /var/vcap/jobs/JOB/bin/bbr; whatever else is there is none of BBR's.
 SCRIPTS = (
@@ -28,6 +28,15 @@ SCRIPTS = (
 _PATH = re.compile(rf"^/var/vcap/jobs/([^/]+)/bin/bbr/({'|'.join(SCRIPTS)})$")
 # BBR leaves these two alone (isMySQLScript).
 _NOT_OURS = ("mysql-backup", "mysql-restore")
+#: What a metadata script prints, as BBR's struct Metadata has it (instance/metadata.go).
+_LOCK_BEFORE = [{"job_name": str, "release": str}]
+_METADATA = {
+    "backup_name": str,
+    "restore_name": str,
+    "backup_should_be_locked_before": _LOCK_BEFORE,
+    "restore_should_be_locked_before": _LOCK_BEFORE,
+    "skip_bbr_scripts": bool,
+}
 #: metadata's key of each ordering.
 ORDERS = {"backup": "backup_should_be_locked_before", "restore": "restore_should_be_locked_before"}
 
@@ -63,27 +72,22 @@ def scripts_of(paths: list[str]) -> dict[str, list[str]]:
 def parse_metadata(text: str, with_releases: bool = True) -> dict[str, Any]:
     """What a job's metadata script printed: skip, before (as in Job), and discontinued names.
 
-    Without releases, for a director, only job names count. Raises ValueError with a sentence for what cannot be read.
+    Without releases, for a director, only job names count. Raises ValueError with a sentence for what BBR refuses, too:
+    a value of another type, and a job without name or release.
     """
     try:
-        data = yaml_load(text) or {}
-    except Exception as error:  # the parser's own classes are there only where PyYAML is
-        raise ValueError(f"its metadata script printed no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise ValueError("its metadata script printed no mapping")
+        data = bosh_yaml.decode(text, _METADATA)
+    except bosh_yaml.BadYaml as error:
+        raise ValueError(f"its metadata script printed what BBR cannot read: {error}") from None
     before = {}
     for order, key in ORDERS.items():
-        listed = data.get(key) or []
-        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-            raise ValueError(f"its metadata has no list of jobs in {key}")
-        for one in listed:
-            if not one.get("job_name") or not one.get("release"):
-                raise ValueError(f"its metadata names a job without job_name and release in {key}")
-        before[order] = tuple((str(one["job_name"]), str(one["release"]) if with_releases else "") for one in listed)
+        if not all(one["job_name"] and one["release"] for one in data[key]):
+            raise ValueError(f"its metadata names a job without job_name and release in {key}")
+        before[order] = tuple((one["job_name"], one["release"] if with_releases else "") for one in data[key])
     return {
-        "skip": data.get("skip_bbr_scripts") is True,
+        "skip": data["skip_bbr_scripts"],
         "before": before,
-        "discontinued": [key for key in ("backup_name", "restore_name") if data.get(key)],
+        "discontinued": [key for key in ("backup_name", "restore_name") if data[key]],
     }
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 
 _DEFAULT_PORT = "25555"
+#: What is read of the CLI's config (bosh-cli cmd/config/fs_config.go, fsConfigSchema).
+_SCHEMA = {"environments": [{"alias": str, "ca_cert": str}]}
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class Aliases:
         path = os.path.expanduser(cli.director.config_path or os.environ.get("BOSH_CONFIG") or "~/.bosh/config")
         entries: list[dict[str, str]] = []
         if os.path.exists(path):
-            with open(path, encoding="utf-8") as stream:
-                entries = (yaml_load(stream) or {}).get("environments") or []
-        cas = {entry["alias"]: entry.get("ca_cert", "") for entry in entries if entry.get("alias")}
+            with open(path, "rb") as stream:
+                entries = bosh_yaml.decode(stream.read(), _SCHEMA)["environments"]
+        cas = {entry["alias"]: entry["ca_cert"] for entry in entries if entry["alias"]}
         return cls({row["alias"]: row["url"] for row in rows}, cas)
 
     def same(self, alias: str, url: str, ca_cert: str) -> bool:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import DamagedState, read_state
 from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import PORT
 
@@ -46,8 +46,6 @@ _COMMON = {
 }
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _VARIABLE = "(("
-# What a YAML parser quotes is from the file, but for the marks of its own that it missed or stumbled on.
-_QUOTED = re.compile(r"""(?<!\S)(?:'(?![^\w'\s]'|<)|").*['"]""", re.DOTALL)
 
 Address = Any  # netaddr.IPAddress, which need not be there to be named
 
@@ -220,16 +218,7 @@ def _yaml_problem(at: str, path: str, holds: type) -> Iterator[str]:
 
 def load(path: str) -> Any:
     """A YAML file as data. Raises OSError, and ValueError with the place of the mistake but none of the text."""
-    with open(_path(path), encoding="utf-8") as stream:
-        text = stream.read()
-    try:
-        return yaml_load(text)
-    except Exception as error:  # the parser's own classes are there only where PyYAML is
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        # The text itself stays out of the sentence: the file may hold secrets.
-        problem = _QUOTED.sub("(not shown)", getattr(error, "problem", None) or type(error).__name__)
-        raise ValueError(f"{problem}{where}") from None
+    return bosh_yaml.load_file(_path(path))
 
 
 def _secrets(name: str, values: dict[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ import os
 import shutil
 from typing import Any
 
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli, manifest_words
 
 
@@ -23,6 +24,17 @@ def interpolated_text(cli: BoshCli, params: dict[str, Any], scratch: str) -> str
     path = params.get("path")
     words = manifest_words(with_spare_store(params, scratch), scratch)
     return "".join(cli.run("interpolate", *words, *([f"--path={path}"] if path else [])).blocks)
+
+
+def as_mapping(text: str, path: str) -> dict[Any, Any]:
+    """An interpolated manifest as data. path: that of the manifest. Raises ValueError if it holds no mapping."""
+    try:
+        data = bosh_yaml.load(text)
+    except bosh_yaml.BadYaml as error:
+        raise ValueError(f"{path}: what `bosh interpolate` printed cannot be read as YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"the manifest {path} holds no mapping")
+    return data
 
 
 def with_spare_store(params: dict[str, Any], scratch: str) -> dict[str, Any]:

@@ -11,13 +11,19 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
+from ansible_collections.bosh.ha.plugins.module_utils.go_yaml import Events
 from ansible_collections.bosh.ha.plugins.module_utils.manifests import property_homes, strip_dns_recursor_ops
 
 YAML_IMPORT_ERROR: str | None
 try:
     import yaml
+    from yaml.composer import Composer
+    from yaml.constructor import SafeConstructor
+    from yaml.resolver import Resolver
 except ImportError:
     YAML_IMPORT_ERROR = traceback.format_exc()
+    Composer = SafeConstructor = Resolver = object  # type: ignore[assignment,misc]
 else:
     YAML_IMPORT_ERROR = None
 
@@ -74,21 +80,47 @@ def _prove(data: Any, changed: str, line: int) -> None:
 
 
 def _parsed(text: str) -> tuple[Any, Any]:
-    """The only document of a text, as nodes, in which merge keys are resolved, and as data."""
+    """The first document of a text, as nodes, in which merge keys are resolved, and as data."""
     try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        data = loader.construct_document(root) if root else None
-        if not isinstance(data, dict):
-            raise ValueError("line 1: this is no manifest, as it holds no mapping")
-    except yaml.YAMLError as error:
-        # The text itself stays out of the sentence: a manifest may hold secrets.
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
-        raise ValueError(f"line {mark.line + 1 if mark else 1}: this is no YAML: {what}") from None
-    except RecursionError:
-        raise ValueError("line 1: this is nested too deeply") from None
-    return root, data
+        data = bosh_yaml.load(text)
+    except bosh_yaml.BadYaml as error:
+        raise ValueError(f"line {error.line or 1}: this is no YAML: {error.problem}") from None
+    if not isinstance(data, dict):
+        raise ValueError("line 1: this is no manifest, as it holds no mapping")
+    return _Nodes(text).first(), data
+
+
+class _Nodes(Events, Composer, SafeConstructor, Resolver):
+    """The nodes of a text with their marks, as PyYAML's loader has them, from the events of go-yaml."""
+
+    def __init__(self, text: str) -> None:
+        Events.__init__(self, text)
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
+
+    def first(self) -> Any:
+        """The root of the first document, with the mappings of merge keys in place of those."""
+        self.get_event()  # the stream's start
+        root = self.compose_document()
+        self._merge(root, set())
+        return root
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node; an anchor that was there before is another one from here on, which PyYAML refuses."""
+        if not self.check_event(yaml.AliasEvent):
+            self.anchors.pop(self.peek_event().anchor, None)
+        return super().compose_node(parent, index)
+
+    def _merge(self, node: Any, seen: set[int]) -> None:
+        if id(node) in seen or isinstance(node, yaml.ScalarNode):
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            self.flatten_mapping(node)
+        for one in node.value:
+            for part in one if isinstance(one, tuple) else (one,):
+                self._merge(part, seen)
 
 
 def _operations(data: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ names, keys and the address that its agents dial.
 
 from __future__ import annotations
 
+import copy
 import ipaddress
-import json
 import re
 import uuid
 from dataclasses import dataclass, field
@@ -89,7 +89,7 @@ def rebuilt(
         **({"properties": primary["properties"]} if primary.get("properties") else {}),
         **{key: micro[key] for key in ("update", "tags") if micro.get(key)},
     }
-    manifest = json.loads(json.dumps(manifest))
+    manifest = copy.deepcopy(manifest)
     for one in manifest["resource_pools"]:
         # The agent of the new VM shows what the CLI is to trust.
         env = one["env"] = one.get("env") or {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.common.yaml import yaml_dump, yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 
 HIDDEN = "<redacted>"
 #: Keys below which BOSH redacts every value (bosh-director manifest/redactor.rb).
@@ -17,9 +17,9 @@ _SECRET_KEYS = ("properties", "bosh")
 
 def redacted_yaml(text: str) -> str:
     """The text itself where it holds nothing to hide, else the same data with the values hidden."""
-    data = yaml_load(text) if text else None
+    data = bosh_yaml.load(text) if text else None
     shown = _redacted(data, False)
-    return text if shown == data else yaml_dump(shown, default_flow_style=False, sort_keys=False)
+    return text if shown == data else bosh_yaml.dump(shown)
 
 
 def _redacted(node: Any, secret: bool) -> Any:

@@ -16,13 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml, go_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.certificates import fingerprints
-
-try:
-    import yaml
-except ImportError:  # told by yaml_load, which needs it as well
-    yaml = None  # type: ignore[assignment]
 
 
 class BadStore(ValueError):
@@ -61,11 +56,9 @@ def read(path: str) -> Store:
     except OSError as error:
         raise BadStore(f"the vars store {path} cannot be read: {error.strerror}") from None
     try:
-        data = yaml_load(text)
-    except Exception as error:  # the parser's own classes are there only where PyYAML is
-        # The parser's words quote the text, so only its line is told.
-        mark = getattr(error, "problem_mark", None)
-        raise BadStore(f"the vars store {path} is no YAML{f', line {mark.line + 1}' if mark else ''}") from None
+        data = bosh_yaml.load(text)
+    except bosh_yaml.BadYaml as error:
+        raise BadStore(f"the vars store {path} is no YAML: {error}") from None
     if not isinstance(data, (dict, type(None))):
         raise BadStore(f"the vars store {path} holds no mapping")
     return Store(path, text, data or {})
@@ -122,24 +115,25 @@ def rendered(source: Store, target: Store, wanted: Shared) -> str:
         theirs = _blocks(source.text)[1]
         blocks = {name: text for name, text in own.items() if name not in wanted.dropped}
         text = above + "".join((blocks | {name: theirs[name] for name in wanted.copied}).values())
-        if yaml_load(text) == wanted.data:
+        if bosh_yaml.load(text) == wanted.data:
             return text
     except Exception:  # one line, anchors, or a form that is not the CLI's: the data count
         pass
-    return str(yaml.safe_dump(wanted.data, default_flow_style=False, sort_keys=False, allow_unicode=True))
+    return bosh_yaml.dump(wanted.data)
 
 
 def _blocks(text: str) -> tuple[str, dict[str, str]]:
     """What is above the first variable, and the lines of each; ValueError where they are not one below the other."""
-    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = go_yaml.parse(text)
     if root is None:
         return text, {}
-    if root.flow_style or any(key.start_mark.column for key, _value in root.value):
+    keys = root.children[::2]
+    if root.kind != "mapping" or any(key.column != 1 for key in keys):
         raise ValueError("not one variable below the other")
     lines = [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
-    begins = [key.start_mark.line for key, _value in root.value]
-    blocks = zip(root.value, begins, [*begins[1:], len(lines)], strict=True)
-    return "".join(lines[: begins[0]]), {key.value: "".join(lines[a:b]) for (key, _value), a, b in blocks}
+    begins = [key.line - 1 for key in keys]
+    blocks = zip(keys, begins, [*begins[1:], len(lines)], strict=True)
+    return "".join(lines[: begins[0]]), {key.value: "".join(lines[a:b]) for key, a, b in blocks}
 
 
 def write_whole(path: str, text: str) -> None:

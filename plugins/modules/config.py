@@ -67,7 +67,7 @@ content:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import config_content
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
@@ -83,7 +83,7 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
             cli.run("delete-config", f"--type={kind}", f"--name={name}")
         return answer(changed, before, "")
     wanted, path = wanted_config(module)
-    changed = not before or yaml_load(before) != yaml_load(wanted)
+    changed = not before or bosh_yaml.load(before) != bosh_yaml.load(wanted)
     if changed and not module.check_mode:
         cli.run("update-config", f"--type={kind}", f"--name={name}", path)
     return answer(changed, before, wanted if changed else before)
@@ -107,8 +107,8 @@ def wanted_config(module: AnsibleModule) -> tuple[str, str]:
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(text)
     try:
-        data = yaml_load(text)
-    except Exception as error:  # the parser's own classes are there only where PyYAML is
+        data = bosh_yaml.load(text)
+    except bosh_yaml.BadYaml as error:
         raise ValueError(f"the config {module.params['path'] or 'content'} is no YAML: {error}") from error
     if not isinstance(data, dict):
         raise ValueError(f"the config {module.params['path'] or 'content'} holds no mapping")

@@ -55,7 +55,7 @@ import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.manifests import resurrector_enabled, strip_dns_recursor_ops
@@ -63,7 +63,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.manifests import resurrect
 
 def read(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     said = json.loads("".join(cli.run("curl", f"/deployments/{module.params['deployment']}").blocks))
-    content = yaml_load(said["manifest"] or "{}")
+    content = bosh_yaml.load(said["manifest"] or "{}")
     return {
         "changed": False,
         "content": content,

@@ -78,8 +78,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_load
-from ansible_collections.bosh.ha.plugins.module_utils import ssh_users
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml, ssh_users
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import RUNNING, api_task, instances
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
@@ -95,7 +94,7 @@ def change(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     request(module, cli, ssh_users.cleanup(user))
     if module.params["state"] == "absent":
         return {"changed": True}
-    manifest = yaml_load(json.loads(get(cli, f"/deployments/{name}"))["manifest"] or "{}")
+    manifest = bosh_yaml.load(json.loads(get(cli, f"/deployments/{name}"))["manifest"] or "{}")
     known = instances(cli, name)
     result = request(module, cli, ssh_users.setup(user, module.params["public_key"]))
     try:

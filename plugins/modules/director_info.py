@@ -142,7 +142,7 @@ tasks:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import SUBSETS, configs, gather, identity
@@ -204,8 +204,8 @@ def mentions(cli: BoshCli, address: str) -> list[dict[str, str]]:
 def as_data(text: str) -> Any:
     """A config as data, or the text itself, whose only path is the empty one, where BOSH's YAML is another than ours."""
     try:
-        return yaml_load(text)
-    except Exception:  # the parser's own classes are there only where PyYAML is
+        return bosh_yaml.load(text)
+    except bosh_yaml.BadYaml:
         return text
 
 

@@ -54,7 +54,7 @@ unanswered:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import split_lines
@@ -68,11 +68,9 @@ def cloud_configs(cli: BoshCli) -> list[dict[str, Any]]:
     for name in [row["name"] for row in configs(cli) if row["type"] == "cloud"]:
         text = cli.run("config", "--type=cloud", f"--name={name}").first_row("config").get("content", "")
         try:
-            found.append({"name": name, "content": yaml_load(redacted_yaml(text))})
-        except Exception as error:  # the parser's own classes are there only where PyYAML is
-            raise ValueError(
-                f"the cloud config {name} is no YAML that is known here ({type(error).__name__})"
-            ) from None
+            found.append({"name": name, "content": bosh_yaml.load(redacted_yaml(text))})
+        except bosh_yaml.BadYaml as error:
+            raise ValueError(f"the cloud config {name} is no YAML that is known here: {error}") from None
     return found
 
 

@@ -68,21 +68,21 @@ mentions:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-from ansible_collections.bosh.ha.plugins.module_utils.interpolation import interpolated_text
+from ansible_collections.bosh.ha.plugins.module_utils.interpolation import as_mapping, interpolated_text
 from ansible_collections.bosh.ha.plugins.module_utils.manifests import address_mentions, without_values
 
 
 def interpolate(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     text = interpolated_text(cli, module.params, module.tmpdir)
-    manifest = as_data(text)
     if module.params["path"]:
         # The CLI prints a string as it is, and one newline: a PEM text must keep its lines.
+        manifest = as_data(text)
         manifest = text.removesuffix("\n") if manifest is None else manifest
-    elif not isinstance(manifest, dict):
-        raise ValueError(f"the manifest {module.params['manifest']} holds no mapping")
+    else:
+        manifest = as_mapping(text, module.params["manifest"])
     wanted = module.params["mentions_of"]
     found = {"mentions": address_mentions(manifest, wanted)} if wanted else {}
     if not module.params["values"]:
@@ -93,8 +93,8 @@ def interpolate(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
 def as_data(text: str) -> Any:
     """A mapping or a list; None for a text that is neither."""
     try:
-        data = yaml_load(text)
-    except Exception:  # the parser's own classes are there only where PyYAML is
+        data = bosh_yaml.load(text)
+    except bosh_yaml.BadYaml:
         return None
     return data if isinstance(data, (dict, list)) else None
 

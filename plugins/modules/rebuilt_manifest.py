@@ -142,7 +142,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_dump, yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.artifacts import local_path
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
@@ -151,7 +151,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
     read_state,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-from ansible_collections.bosh.ha.plugins.module_utils.interpolation import interpolated_text
+from ansible_collections.bosh.ha.plugins.module_utils.interpolation import as_mapping, interpolated_text
 from ansible_collections.bosh.ha.plugins.module_utils.rebuilt_manifest import Data, rebuilt, state, undefined
 
 MANIFEST: dict[str, dict[str, Any]] = {
@@ -187,7 +187,7 @@ def make(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
             f"the state file {given['state_file']} names the disk {current_disk_cid(before) or 'none'} and not "
             f"{given['disk_cid']}: use another directory"
         )
-    changed = write(module, given["dest"], yaml_dump(made.manifest, sort_keys=False, default_flow_style=False))
+    changed = write(module, given["dest"], bosh_yaml.dump(made.manifest))
     if not before:
         changed = write(module, given["state_file"], json.dumps(state(made.disk), indent=4)) or changed
     return {
@@ -201,10 +201,7 @@ def make(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
 
 
 def interpolated(module: AnsibleModule, cli: BoshCli, given: dict[str, Any]) -> Data:
-    data = yaml_load(interpolated_text(cli, given, module.tmpdir))
-    if not isinstance(data, dict):
-        raise ValueError(f"the manifest {given['manifest']} holds no mapping")
-    return data
+    return as_mapping(interpolated_text(cli, given, module.tmpdir), given["manifest"])
 
 
 def require_variables(given: dict[str, Any]) -> None:
@@ -220,12 +217,10 @@ def require_variables(given: dict[str, Any]) -> None:
 
 
 def load(path: str) -> Any:
-    with open(path, encoding="utf-8") as stream:
-        text = stream.read()
     try:
-        return yaml_load(text)
-    except Exception:  # the parser's own classes are there only where PyYAML is, and its words may quote a secret
-        raise ValueError(f"{path} is no YAML") from None
+        return bosh_yaml.load_file(path)
+    except bosh_yaml.BadYaml as error:
+        raise ValueError(f"{path} is no YAML: {error}") from None
 
 
 def find_tarball(entry: Data, relative_to: str | None, tarballs: str | None) -> str:

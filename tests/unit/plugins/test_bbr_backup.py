@@ -111,8 +111,11 @@ def flip(path):
         (lambda at: (at / "metadata").unlink(), "no backup, or one that was not finished"),
         (lambda at: (at / "metadata").write_text("a: ["), "metadata cannot be read"),
         (lambda at: (at / "metadata").write_text("a: 1"), "it has no backup_activity"),
-        (lambda at: (at / "metadata").write_text("{backup_activity: {}, instances: [{name: x}]}"), "has not all of"),
-        (lambda at: (at / "metadata").write_text("backup_activity: {}"), "has no artifact"),
+        (
+            lambda at: (at / "metadata").write_text("{backup_activity: {start_time: a}, instances: [{name: x}]}"),
+            "not all of",
+        ),
+        (lambda at: (at / "metadata").write_text("backup_activity: {start_time: a}"), "has no artifact"),
     ],
 )
 def test_damage_is_found_and_named(backup, harm, words):

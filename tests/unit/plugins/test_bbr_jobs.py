@@ -47,15 +47,37 @@ def test_metadata_is_read():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: [", "no YAML"),
-        ("words", "no mapping"),
-        ("backup_should_be_locked_before: uaa", "no list of jobs in backup_should_be_locked_before"),
+        ("a: [", "BBR cannot read"),
+        ("words", "!!str into a mapping"),
+        ("backup_should_be_locked_before: uaa", "line 1: cannot unmarshal !!str into a list"),
+        ("backup_should_be_locked_before:\n- uaa", "line 2: cannot unmarshal !!str into a mapping"),
+        ('skip_bbr_scripts: "true"', "line 1: cannot unmarshal !!str into bool"),
+        ("skip_bbr_scripts: 'y'", "line 1: cannot unmarshal !!str into bool"),
+        ("skip_bbr_scripts: 1", "line 1: cannot unmarshal !!int into bool"),
+        ("backup_name: []", "line 1: cannot unmarshal !!seq into string"),
+        ("backup_should_be_locked_before: [~]", "without job_name and release in backup_should"),
         ("restore_should_be_locked_before: [{job_name: uaa}]", "without job_name and release in restore_should"),
     ],
 )
 def test_metadata_that_cannot_be_read_is_said(text, words):
     with pytest.raises(ValueError, match=words):
         parse_metadata(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("y", True), ("Y", True), ("yes", True), ("on", True), ("True", True), ("!!bool 'on'", True)]
+    + [("n", False), ("off", False), ("NO", False), ("~", False), ("", False), ("null", False)],
+)
+def test_scripts_are_skipped_where_bbr_skips_them(value, expected):
+    assert parse_metadata(f"skip_bbr_scripts: {value}\n")["skip"] is expected
+
+
+def test_names_that_look_like_numbers_stay_as_they_are_written():
+    text = "backup_name: 0\nbackup_should_be_locked_before:\n- {job_name: 007, release: 12e03}\n- {job_name: y, release: =}"
+    found = parse_metadata(text)
+    assert found["before"]["backup"] == (("007", "12e03"), ("y", "="))
+    assert found["discontinued"] == ["backup_name"]
 
 
 def job(name, *before, instance="bosh/0", release="bosh"):
