@@ -177,8 +177,11 @@ def _objects(text: str) -> Iterator[Any]:
         try:
             found, end = decoder.raw_decode(text, at)
             yield found
-        except (ValueError, RecursionError):
+        except ValueError:
             end = at + 1
+        except RecursionError:
+            # Nothing of the CLI's is nested so deep.
+            return
         at = text.find("{", end)
 
 

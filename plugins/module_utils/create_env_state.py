@@ -126,7 +126,7 @@ def _check_records(at: str, state: dict[str, Any], records: str) -> None:
             raise DamagedState(f"{at} is damaged: {records}[{number}] has no {', '.join(missing)}")
         wrong = [key for key in keys if not isinstance(record[key], str)]
         wrong += [key for key in ("size", "api_version") if not _is_count(record.get(key))]
-        if not isinstance(record.get("cloud_properties") or {}, dict):
+        if not isinstance(record.get("cloud_properties", {}), dict | None):
             wrong.append("cloud_properties")
         if wrong:
             raise DamagedState(f"{at} is damaged: {records}[{number}] has {', '.join(wrong)} of another type")
