@@ -44,6 +44,7 @@ _COMPILED = re.compile(
 _GITHUB = re.compile(r"/(?P<name>[^/]+)/releases/download/v?(?P<version>\d[\w.+-]*)/[^/]+$")
 _REPOSITORY = re.compile(r"-(?:bosh-?)?release$")
 
+
 def local_path(url: str) -> str:
     """The path of a local tarball, or an empty string for a URL that only the director can fetch."""
     if url.startswith("file://"):
@@ -84,8 +85,8 @@ def guesses(kind: str, url: str) -> list[tuple[str, str]]:
         names = _with_agent(file) if kind == "stemcell" else [file, _REPOSITORY.sub("", file)]
         return [(name, version[0]) for name in dict.fromkeys(names)] if version and file else []
     if kind == "stemcell":
-        found = _STEMCELL_FILE.match(stem)
-        return [(f"bosh-{name}", found["version"]) for name in _with_agent(found["name"])] if found else []
+        image = _STEMCELL_FILE.match(stem)
+        return [(f"bosh-{name}", image["version"]) for name in _with_agent(image["name"])] if image else []
     found = _divided(_COMPILED.sub("", stem)) or _divided(stem)
     tag = _GITHUB.search(parts.path)
     if not found and tag:

@@ -54,8 +54,8 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     (
         "certificate_expired",
         r"certificate has expired|certificate is expired|tls: expired certificate",
-        "the director's certificate, or that of its CA, has expired: renew it (delete it from the vars store and deploy"
-        " the director), or set the clock of this node",
+        "the director's certificate, or that of its CA, has expired: renew it (the director's own comes anew with a"
+        " deploy after `director_ssl` was removed from the vars store), or set the clock of this node",
     ),
     (
         "certificate_revoked",
@@ -65,8 +65,8 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     (
         "certificate_without_san",
         r"relies on legacy Common Name|doesn't contain any IP SANs|certificate is not valid for any names",
-        "the director's certificate has no subject alternative name of this kind: make it anew with the director's address in"
-        " `alternative_names`",
+        "the director's certificate has no subject alternative name of this kind: make it anew with the director's"
+        " address in `alternative_names`",
     ),
     (
         "certificate_of_another_name",
@@ -79,7 +79,7 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
         "ca_cannot_sign",
         r"is not authorized to sign|parent certificate cannot sign|invalid CA certificate"
         r"|too many intermediates|path length constraint|unable to get certificate CRL",
-        "a certificate that signed the director's is no CA, or may not sign it: `ca_cert` must be the CA's own certificate",
+        "a certificate that signed the director's is no CA, or may not sign it: `ca_cert` must be the CA's own",
     ),
     (
         "certificate_of_another_use",
@@ -104,8 +104,9 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "tls_refused",
-        r"remote error: tls:|tls: (?:handshake failure|server selected unsupported|no supported versions|protocol version)",
-        "the other side refuses the TLS handshake: does something stand between, or does it ask for a client's certificate?",
+        r"remote error: tls:|tls: (?:handshake failure|server selected unsupported|no supported versions)"
+        r"|tls: protocol version",
+        "the other side refuses the TLS handshake: does something stand between, or want a client's certificate?",
     ),
     (
         # bosh-utils httpclient/socksify.go, cloudfoundry/socks5-proxy, golang.org/x/net/internal/socks, net/http.
@@ -113,7 +114,8 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
         r"Creating SOCKS5 dialer|SOCKS5 Proxy|BOSH_ALL_PROXY|proxyconnect|Proxy Authentication Required"
         r"|socks connect [^\n]*: (?:dial|unexpected protocol|no acceptable|username/password|invalid username"
         r"|unknown error connection not allowed)",
-        "the proxy (`all_proxy`) cannot be used, so nobody knows whether the director is there: check its address, user and key",
+        "the proxy (`all_proxy`) cannot be used, so nobody knows whether the director is there: check its address,"
+        " user and key",
     ),
     (
         "unreachable",
@@ -141,7 +143,7 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     (
         "not_a_director",
         r"Unmarshaling (?:Director|UAA) response|non-successful status code '\d+' response '\s*<",
-        "what answers there is no director's API: check address and port, and whether a proxy or a portal stands between",
+        "what answers there is no director's API: check address and port, and whether a proxy stands between",
     ),
     (
         "unknown_deployment",

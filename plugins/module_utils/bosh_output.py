@@ -75,8 +75,8 @@ class BoshOutput:
     def rows(self, content: str) -> list[dict[str, str]]:
         """Rows of the table named content.
 
-        The CLI prints a table without rows for "nothing" (bosh-cli cmd/tasks.go, locks.go, vms.go and others), so a table
-        that is absent is no answer. Raises BoshFailure with the cause UNREADABLE.
+        The CLI prints a table without rows for "nothing" (bosh-cli cmd/tasks.go, locks.go, vms.go and others), so a
+        table that is absent is no answer. Raises BoshFailure with the cause UNREADABLE.
         """
         if content not in self.tables:
             raise unreadable(self.command, f"it printed no table `{content}`")
@@ -217,7 +217,7 @@ def _answer(data: dict[str, Any]) -> BoshOutput:
 
 
 def epoch(stamp: str) -> int | None:
-    """Seconds since 1970 of one of BOSH's UTC stamps, whatever the locale and time zone; None for `-` and the empty string.
+    """Seconds since 1970 of one of BOSH's UTC stamps, whatever the locale and time zone; None for `-` and "".
 
     Raises ValueError for a stamp of another form: a time that is not known must not pass as "not yet".
     """

@@ -18,8 +18,8 @@ class DamagedState(ValueError):
     """The state file must not be used; the message names the file and what is wrong."""
 
 
-#: What each record is looked up by, and all keys of bosh-cli config/deployment_state_service.go (v7.10.6) with their types:
-#: Go refuses a file with a value of another type.
+#: What each record is looked up by. Source: bosh-cli config/deployment_state_service.go (v7.10.6); Go refuses a file
+#: with a value of another type.
 _RECORDS: dict[str, tuple[str, ...]] = {
     "stemcells": ("id", "name", "version", "cid"),
     "disks": ("id", "cid"),
@@ -63,7 +63,9 @@ def read_state(path: str, to_deploy: bool = True) -> dict[str, Any]:
     except (ValueError, OSError, RecursionError) as error:
         raise DamagedState(f"{at} cannot be read as JSON: {error}") from error
     if state is None:
-        raise DamagedState(f"{at} cannot be read as JSON: it is empty; take the last copy of it, or remove it if nothing was deployed")
+        raise DamagedState(
+            f"{at} cannot be read as JSON: it is empty; take the last copy of it, or remove it if nothing was deployed"
+        )
     if not isinstance(state, dict):
         raise DamagedState(f"{at} holds no JSON object")
     for key in _TEXTS:
@@ -95,16 +97,16 @@ def without_current(state: dict[str, Any], stemcell: Collection[tuple[str, str]]
     if kept:
         shown = ", ".join(f"{disk['id']} ({disk['cid']})" for disk in kept)
         return (
-            f"current_disk_id is empty although it records the disk {shown}: create-env would make a new disk and delete "
-            "each recorded one with its data; set current_disk_id to the id of the disk that is in use"
+            f"current_disk_id is empty although it records the disk {shown}: create-env would make a new disk and "
+            "delete each recorded one with its data; set current_disk_id to the id of the disk that is in use"
         )
     images = [one for one in state.get("stemcells") or [] if not state.get("current_stemcell_id")]
     if any((image["name"], image["version"]) not in stemcell for image in images):
         shown = ", ".join(f"{one['id']} ({one['name']}/{one['version']}, {one['cid']})" for one in images)
         return (
-            f"current_stemcell_id is empty although it records the stemcell {shown}: create-env with another stemcell would "
-            "delete the image of each at the IaaS, whoever else uses it; set current_stemcell_id to the id of the one in "
-            "use, or remove the records whose images may stay"
+            f"current_stemcell_id is empty although it records the stemcell {shown}: create-env with another stemcell "
+            "would delete the image of each at the IaaS, whoever else uses it; set current_stemcell_id to the id of "
+            "the one in use, or remove the records whose images may stay"
         )
     return ""
 

@@ -166,7 +166,9 @@ def _vm_rows(cli: BoshCli, deployment: str) -> list[dict[str, str]]:
 def orphaned_disks(cli: BoshCli) -> list[dict[str, str]]:
     """Disks that no instance has any more, each with the deployment and instance that had it."""
     rows = cli.run("disks", "--orphaned").rows("disks")
-    return [{key: row[key] for key in ("disk_cid", "deployment", "instance")} for row in rows]
+    return [
+        {"disk_cid": row["disk_cid"]} | {key: row.get(key, "") for key in ("deployment", "instance")} for row in rows
+    ]
 
 
 #: What `process_state` is told as where the agent answers and there is no process: a creation that failed half way, at
@@ -189,8 +191,9 @@ def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
             "index": int(row["index"]) if row.get("index", "").isdigit() else None,
             "bootstrap": row.get("bootstrap", "") == "true",
             "agent_id": row.get("agent_id", ""),
-            "vm_cid": row["vm_cid"],
-            "disk_cids": split_lines(row["disk_cids"]),
+            # With a VM they are there; one without has no state either.
+            "vm_cid": row["vm_cid"] if row["process_state"] else row.get("vm_cid", ""),
+            "disk_cids": split_lines(row["disk_cids"] if row["process_state"] else row.get("disk_cids", "")),
             "ips": split_lines(row.get("ips", "")),
             "az": row.get("az", ""),
             "state": row.get("state", ""),

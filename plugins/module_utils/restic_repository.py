@@ -186,7 +186,9 @@ class Repository:
         try:
             needed = int(json.loads(told)["total_size"])
         except (ValueError, KeyError, TypeError):
-            raise restic.Refused(f"{self.name}: the size of the backup cannot be read from restic's statistics") from None
+            raise restic.Refused(
+                f"{self.name}: the size of the backup cannot be read from restic's statistics"
+            ) from None
         free = bbr_shelf.free_at(parent)
         if free < needed:
             room = f"{bytes_to_human(free)} free, and the backup takes {bytes_to_human(needed)}"

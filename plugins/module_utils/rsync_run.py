@@ -225,7 +225,11 @@ class _Run:
         judge(self._copy, rc, said, self._moving)
         if rc == 0 and "files_total" not in told.numbers:
             # A program that is no rsync, or one that prints another form: "nothing differs" must not be read from it.
-            raise CopyFailed("rsync ended well and printed no statistics that can be read, so nobody knows what it did", rc, again=False)
+            raise CopyFailed(
+                "rsync ended well and printed no statistics that can be read, so nobody knows what it did",
+                rc,
+                again=False,
+            )
 
     def _execute(self, words: list[str], told: Told, said: Complaints, tell: Callable[[], Any]) -> int:
         with start(words, self._locks) as process:

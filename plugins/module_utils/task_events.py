@@ -18,9 +18,9 @@ _INSTANCE = re.compile(r"\b([\w-]+)/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12} 
 class Event:
     """One line of a task's event log.
 
-    ``time`` is in seconds since 1970, ``progress`` in percent. An entry of a stage has ``stage``, ``task`` and ``state``, and
-    ``failure`` where that step failed; a ``warning`` or ``deprecation`` has ``kind`` and ``message`` only; the end of a
-    task that failed has ``error`` only.
+    ``time`` is in seconds since 1970, ``progress`` in percent. An entry of a stage has ``stage``, ``task`` and
+    ``state``, and ``failure`` where that step failed; a ``warning`` or ``deprecation`` has ``kind`` and ``message``
+    only; the end of a task that failed has ``error`` only.
     Sources: bosh-director event_log.rb, bosh-cli ui/task/event.go and reporter.go (v7.10.6).
     """
 
@@ -80,7 +80,8 @@ def parse_events(text: str) -> list[Event]:
 def _event(item: dict[str, Any]) -> Event:
     data, error, tags = item.get("data"), item.get("error"), item.get("tags")
     data = data if isinstance(data, dict) else {}
-    known = isinstance(error, dict)
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("code") or json.dumps(error)
     return Event(
         time=_number(item.get("time")),
         stage=_text(item.get("stage")),
@@ -89,7 +90,7 @@ def _event(item: dict[str, Any]) -> Event:
         progress=_number(item.get("progress")),
         status=_text(data.get("status")),
         # As it is: a failure's own words have it, too.
-        error=str((error.get("message") or error.get("code") or json.dumps(error)) if known else error or "").strip(),
+        error=str(error or "").strip(),
         kind=_text(item.get("type")),
         message=_text(item.get("message")),
         tags=tuple(_text(tag) for tag in tags if _text(tag)) if isinstance(tags, list) else (),

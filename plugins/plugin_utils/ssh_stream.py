@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import IO, Any, Protocol, cast
 
-from ansible_collections.bosh.ha.plugins.module_utils.ssh_ciphers import cheapest_here
 from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
+from ansible_collections.bosh.ha.plugins.module_utils.ssh_ciphers import cheapest_here
 
 #: Seconds without an answer after which a connection that was cut is given up: count times interval.
 ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
@@ -72,7 +72,9 @@ def environ() -> dict[str, str]:
 def _ciphers(ssh: str) -> list[str]:
     """What this ssh knows; nothing where it does not tell."""
     try:
-        done = subprocess.run([ssh, "-Q", "cipher"], stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environ())
+        done = subprocess.run(
+            [ssh, "-Q", "cipher"], stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environ()
+        )
     except OSError:
         return []
     return done.stdout.decode(errors="replace").split()

@@ -68,18 +68,33 @@ def test_where_a_tarball_is():
         ("release", "https://x.org/windows2019fs-2.5.tgz", ("windows2019fs", "2.5")),
         ("release", "https://x.org/postgres-13-4.1.tgz", ("postgres-13", "4.1")),
         ("release", "https://github.com/x/foo-release/releases/download/v1.2.3/release.tgz", ("foo", "1.2.3")),
-        ("stemcell", "https://x.org/bosh-stemcell-1.4-openstack-kvm-ubuntu-noble-raw.tgz",
-         ("bosh-openstack-kvm-ubuntu-noble-go_agent-raw", "1.4")),
-        ("stemcell", "https://x.org/bosh-stemcell-1.4-openstack-kvm-ubuntu-jammy-go_agent-raw.tgz",
-         ("bosh-openstack-kvm-ubuntu-jammy-go_agent-raw", "1.4")),
-        ("stemcell", "https://x.org/light-bosh-stemcell-1.4-aws-xen-hvm-ubuntu-jammy-fips-go_agent.tgz",
-         ("bosh-aws-xen-hvm-ubuntu-jammy-fips-go_agent", "1.4")),
-        ("stemcell", "https://x.org/light-china-bosh-stemcell-1.4-aws-xen-hvm-ubuntu-noble.tgz",
-         ("bosh-aws-xen-hvm-ubuntu-noble", "1.4")),
-        ("stemcell", "https://x.org/bosh-stemcell-2019.77-azure-hyperv-windows2019-go_agent.tgz",
-         ("bosh-azure-hyperv-windows2019-go_agent", "2019.77")),
+        (
+            "stemcell",
+            "https://x.org/bosh-stemcell-1.4-openstack-kvm-ubuntu-noble-raw.tgz",
+            ("bosh-openstack-kvm-ubuntu-noble-go_agent-raw", "1.4"),
+        ),
+        (
+            "stemcell",
+            "https://x.org/bosh-stemcell-1.4-openstack-kvm-ubuntu-jammy-go_agent-raw.tgz",
+            ("bosh-openstack-kvm-ubuntu-jammy-go_agent-raw", "1.4"),
+        ),
+        (
+            "stemcell",
+            "https://x.org/light-bosh-stemcell-1.4-aws-xen-hvm-ubuntu-jammy-fips-go_agent.tgz",
+            ("bosh-aws-xen-hvm-ubuntu-jammy-fips-go_agent", "1.4"),
+        ),
+        (
+            "stemcell",
+            "https://x.org/light-china-bosh-stemcell-1.4-aws-xen-hvm-ubuntu-noble.tgz",
+            ("bosh-aws-xen-hvm-ubuntu-noble", "1.4"),
+        ),
+        (
+            "stemcell",
+            "https://x.org/bosh-stemcell-2019.77-azure-hyperv-windows2019-go_agent.tgz",
+            ("bosh-azure-hyperv-windows2019-go_agent", "2019.77"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_url_may_stand_for(kind, url, guess):
     assert guess in guesses(kind, url)
 

@@ -66,16 +66,26 @@ def test_no_state_yet(tmp_path):
         (GOOD | {"disks": [GOOD["disks"][0] | {"cid": 5}]}, r"disks\[0\] has cid of another type"),
         (GOOD | {"disks": [GOOD["disks"][0] | {"cloud_properties": []}]}, "cloud_properties of another type"),
         (GOOD | {"disks": GOOD["disks"] * 2}, r"disks\[0\] and disks\[1\] have the same id"),
-        (GOOD | {"stemcells": [*GOOD["stemcells"], {"id": "s2", "name": "debian", "version": "1.2", "cid": "stemcell-1"}]},
-         "have the same cid"),
-        (GOOD | {"stemcells": [*GOOD["stemcells"], {"id": "s2", "name": "debian", "version": "1.1", "cid": "stemcell-2"}]},
-         "have the same name and version"),
+        (
+            GOOD
+            | {
+                "stemcells": [*GOOD["stemcells"], {"id": "s2", "name": "debian", "version": "1.2", "cid": "stemcell-1"}]
+            },
+            "have the same cid",
+        ),
+        (
+            GOOD
+            | {
+                "stemcells": [*GOOD["stemcells"], {"id": "s2", "name": "debian", "version": "1.1", "cid": "stemcell-2"}]
+            },
+            "have the same name and version",
+        ),
         (GOOD | {"current_release_ids": "r1"}, "current_release_ids is no list"),
         (GOOD | {"current_stemcell_id": ""}, r"current_stemcell_id is empty .* s1 \(debian/1\.1, stemcell-1\)"),
         (GOOD | {"current_stemcell_id": None}, "current_stemcell_id is empty"),
         (GOOD | {"current_disk_id": ""}, r"current_disk_id is empty .* k1 \(disk-1\)"),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_state_is_refused_by_name(written, broken, words):
     path = written(broken)
     with pytest.raises(state.DamagedState, match=words) as caught:
@@ -89,7 +99,9 @@ def test_a_copy_is_kept_for_its_owner_only(written, tmp_path):
     assert stat.S_IMODE(os.stat(copy).st_mode) == 0o600
 
 
-@pytest.mark.parametrize("empty", [{"disks": None}, {"releases": None}, {"current_release_ids": None}, {"a_new_key": 1}])
+@pytest.mark.parametrize(
+    "empty", [{"disks": None}, {"releases": None}, {"current_release_ids": None}, {"a_new_key": 1}]
+)
 def test_what_the_cli_itself_accepts_is_accepted(written, empty):
     whole = GOOD | ({"current_disk_id": ""} if "disks" in empty else {}) | empty
     assert state.read_state(written(whole)) == whole
@@ -104,5 +116,7 @@ def test_a_retry_with_the_recorded_stemcell_loses_nothing():
     lost = GOOD | {"current_stemcell_id": ""}
     assert state.without_current(lost, [("debian-go_agent", "1.1"), ("debian", "1.1")]) == ""
     assert "s1" in state.without_current(lost, [("debian", "1.2")])
-    two = lost | {"stemcells": [*GOOD["stemcells"], {"id": "s0", "name": "debian", "version": "1.0", "cid": "stemcell-0"}]}
+    two = lost | {
+        "stemcells": [*GOOD["stemcells"], {"id": "s0", "name": "debian", "version": "1.0", "cid": "stemcell-0"}]
+    }
     assert "stemcell-0" in state.without_current(two, [("debian", "1.1")])

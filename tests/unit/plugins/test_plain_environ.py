@@ -33,7 +33,7 @@ print(time.strftime('%b', time.gmtime(1796132446)), epoch(sys.argv[1]), utc_stam
 
 @pytest.fixture(scope="module")
 def german(tmp_path_factory):
-    """The real locale de_DE.UTF-8 in a directory of its own, and de_AT's December under that name where glibc's sources are absent."""
+    """A directory with the real locale de_DE.UTF-8, or None where the sources of glibc's locales are absent."""
     path = tmp_path_factory.mktemp("locales")
     words = ["localedef", "-i", "de_DE", "-f", "UTF-8", str(path / "de_DE.UTF-8")]
     try:
