@@ -29,9 +29,22 @@ ARTIFACT_ARGS: dict[str, dict[str, Any]] = {
 _MANIFESTS = ("stemcell.MF", "release.MF")
 #: A version such as 621.10 is text, with or without quotes.
 _MANIFEST = {"name": str, "version": str}
-# As bosh.io names its files; the version of a stemcell comes before the rest of its name.
-_STEMCELL_FILE = re.compile(r"^(?:light-)?bosh-stemcell-(\d[\w.+]*)-(.+)\.tgz$")
-_RELEASE_FILE = re.compile(r"^(.+?)-v?(\d[\w.+]*)\.tgz$")
+_TARBALL = re.compile(r"\.(?:tgz|tar\.gz)$")
+# As bosh.io names its files; the version of a stemcell comes before the rest of its name. Light ones have the name of
+# the whole ones (bosh-linux-stemcell-builder bosh-stemcell/lib/bosh/stemcell/archive_filename.rb).
+_STEMCELL_FILE = re.compile(r"^(?:light-(?:china-)?)?bosh-stemcell-(?P<version>\d[\w.+]*)-(?P<name>.+)$")
+# Where a version may begin: a name may have numbers, too.
+_VERSION_AT = re.compile(r"-v?(?=\d)")
+_VERSION = re.compile(r"\d[\w.+-]*")
+# What `bosh export-release` adds (bosh-cli cmd/export_release.go): operating system and version of the stemcell for
+# which it is compiled, and a time.
+_COMPILED = re.compile(
+    r"-(?:ubuntu|debian|centos|rhel|opensuse|photonos|windows|alpine)[a-zA-Z0-9]*(?:-[a-zA-Z][\w.]*|-\d{1,2}(?=-))*"
+    r"-\d[\w.+]*(?:-\d{6,})*$"
+)
+# A file that names no version lies under the tag of a release.
+_GITHUB = re.compile(r"/(?P<name>[^/]+)/releases/download/v?(?P<version>\d[\w.+-]*)/[^/]+$")
+_REPOSITORY = re.compile(r"-(?:bosh-?)?release$")
 
 
 def local_path(url: str) -> str:
@@ -60,20 +73,40 @@ def name_and_version(path: str) -> tuple[str, str]:
 
 
 def guesses(kind: str, url: str) -> list[tuple[str, str]]:
-    """Names and versions that a URL may stand for, by the file names and addresses of bosh.io.
+    """Names and versions that a URL may stand for, the likely first, by the file names and addresses of bosh.io.
 
-    A guess is good for looking whether the director has it, and for nothing else.
+    A guess is good for looking whether the director has it, and for nothing else. What is not part of the version (the
+    stemcell of a compiled release) is left out, but nothing else: a release of another version must never be guessed.
     """
     parts = urlsplit(url)
-    file = unquote(os.path.basename(parts.path))
-    if version := parse_qs(parts.query).get("v"):
-        return [(name, version[0]) for name in dict.fromkeys((file, file.removesuffix("-release")))]
-    if kind == "stemcell" and (found := _STEMCELL_FILE.match(file)):
-        # Older files leave out what the name ends with.
-        return [(f"bosh-{found[2]}{end}", found[1]) for end in ("", "-go_agent")]
-    if kind == "release" and (found := _RELEASE_FILE.match(file)):
-        return [(found[1], found[2])]
-    return []
+    file = unquote(os.path.basename(parts.path.rstrip("/")))
+    stem = _TARBALL.sub("", file)
+    if stem == file:
+        # An address of bosh.io ends in the name of the stemcell, or of the release's repository.
+        version = parse_qs(parts.query).get("v")
+        names = _with_agent(file) if kind == "stemcell" else [file, _REPOSITORY.sub("", file)]
+        return [(name, version[0]) for name in dict.fromkeys(names)] if version and file else []
+    if kind == "stemcell":
+        image = _STEMCELL_FILE.match(stem)
+        return [(f"bosh-{name}", image["version"]) for name in _with_agent(image["name"])] if image else []
+    found = _divided(_COMPILED.sub("", stem)) or _divided(stem)
+    tag = _GITHUB.search(parts.path)
+    if not found and tag:
+        found = [(name, tag["version"]) for name in dict.fromkeys((_REPOSITORY.sub("", tag["name"]), tag["name"]))]
+    return found
+
+
+def _divided(text: str) -> list[tuple[str, str]]:
+    """Each way in which `name-version` may be divided; the name that ends at the first number comes first."""
+    places = [(text[: at.start()], text[at.end() :]) for at in _VERSION_AT.finditer(text) if at.start()]
+    return [(name, version) for name, version in places if _VERSION.fullmatch(version)]
+
+
+def _with_agent(name: str) -> list[str]:
+    """The name itself, and as its manifest may have it: file names leave `-go_agent` out, or have it."""
+    bare, raw = (name.removesuffix("-raw"), "-raw") if name.endswith("-raw") else (name, "")
+    bare = bare.removesuffix("-go_agent")
+    return list(dict.fromkeys((name, f"{bare}{raw}", f"{bare}-go_agent{raw}")))
 
 
 def verify_digest(path: str, wanted: str) -> None:

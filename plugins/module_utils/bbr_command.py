@@ -23,6 +23,7 @@ from datetime import datetime
 
 from ansible_collections.bosh.ha.plugins.module_utils import bbr_scripts
 from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import EXIT_BITS
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN_UTF8
 from ansible_collections.bosh.ha.plugins.module_utils.waiting_lock import lock_within
 
 #: What it is told to do, by what is wanted of it.
@@ -130,7 +131,8 @@ def run(command: Sequence[str], environ: Mapping[str, str], log: str, timeout: f
         begin = os.fstat(handle).st_size
         process = subprocess.Popen(
             command,
-            env=dict(environ),
+            # Its log has local times.
+            env=dict(environ) | PLAIN_UTF8,
             # It leaves a file with where in its code an error came from.
             cwd=scratch,
             stdin=subprocess.DEVNULL,

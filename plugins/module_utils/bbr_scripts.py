@@ -133,8 +133,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _plain(environment: Mapping[str, str]) -> dict[str, str]:
-    """What sudo leaves of an environment; a script finds no more with BBR."""
-    kept = {name: value for name, value in environment.items() if name in ("LANG", "LC_ALL", "TERM", "TZ")}
+    """What sudo leaves of an environment; a script finds no more with BBR.
+
+    Locale and time zone would be those of the control node, as ssh sends them, and bbr's own session sends none
+    (bosh-backup-and-restore ssh/connection.go): a dump sorted or printed by them could not be restored elsewhere.
+    """
+    kept = {name: value for name, value in environment.items() if name == "TERM"} | {"LC_ALL": "C.UTF-8"}
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return kept | {"PATH": path, "HOME": "/root", "USER": "root", "LOGNAME": "root"}
 

@@ -11,12 +11,13 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import BoshOutput, parse_output
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import BoshOutput, parse_output, unreadable
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN_UTF8
 
 #: run_command(argv, environ_update=...) -> (rc, stdout, stderr), as AnsibleModule.run_command has it.
 Runner = Callable[..., tuple[int, str, str]]
@@ -78,7 +79,7 @@ class Director:
             "BOSH_ALL_PROXY": self.all_proxy,
         }
         # A BOSH_DEPLOYMENT left in a person's shell must not choose the deployment for us.
-        fixed = {"BOSH_NON_INTERACTIVE": "true", "BOSH_DEPLOYMENT": "", "LC_ALL": "C.UTF-8"}
+        fixed = {"BOSH_NON_INTERACTIVE": "true", "BOSH_DEPLOYMENT": ""} | PLAIN_UTF8
         return {name: value for name, value in known.items() if value} | fixed
 
 
@@ -129,9 +130,10 @@ class BoshCli:
         """
         command = self.argv(*words, deployment=deployment)
         rc, out, err = self._call(command, self.director.environ())
-        output = parse_output(out)
-        if not output.lines and err:
-            output = BoshOutput(lines=err.splitlines(), plain=err)
+        output = replace(parse_output(out), command=command)
+        if rc != 0 and not output.message():
+            # What it cannot read of its flags it tells on stderr only, beside an empty line on stdout (cmd/factory.go).
+            output = replace(output, plain=_reason(err))
         return rc, output, command
 
     def run_streamed(self, progress_file: str, *words: str, inherited: tuple[int, ...] = ()) -> str:
@@ -148,8 +150,8 @@ class BoshCli:
         with open(progress_file, encoding="utf-8", errors="replace") as stream:
             out = stream.read()
         if rc != 0:
-            told = err.replace(f"Exit code {rc}", "").strip() or "\n".join(out.splitlines()[-20:])
-            raise BoshFailure(command, rc, told)
+            # The reason is on stderr; the last lines on stdout say how far it came.
+            raise BoshFailure(command, rc, _reason(err) or "\n".join(out.splitlines()[-20:]))
         return out
 
     def _call(
@@ -174,22 +176,31 @@ class BoshCli:
         return rc, out, err
 
     def run(self, *words: str, deployment: str = "") -> BoshOutput:
-        """Run and return the output; raises BoshFailure when BOSH did not succeed."""
+        """Run and return the output; raises BoshFailure when BOSH did not succeed, or printed no JSON of its own."""
         rc, output, command = self.try_run(*words, deployment=deployment)
         if rc != 0:
             raise BoshFailure(command, rc, output.message())
+        if not output.parsed:
+            # A success ends in JSON with the line "Succeeded" at least (bosh-cli main.go). The output itself is not
+            # quoted: it may be a manifest.
+            printed = f"{len(output.plain)} characters that are" if output.plain.strip() else "nothing, which is"
+            raise unreadable(command, f"it printed {printed} not the CLI's JSON")
         return output
+
+    def curl(self, path: str) -> dict[str, Any]:
+        """The JSON object at a path of the director's API. Raises BoshFailure."""
+        return self.run("curl", path).data()
 
     def require_version(self, oldest: tuple[int, int] = OLDEST_CLI) -> str:
         """The CLI's version; raises BoshFailure when it is missing or older than `oldest`."""
         command = [self.director.cli, "--version"]
-        rc, out, err = self._call(command, {})
+        rc, out, err = self._call(command, PLAIN_UTF8)
         if rc == 0 and _DEV_BUILD in out:
             # Built from source without a version: there is nothing to compare.
             return _DEV_BUILD
         found = _VERSION.search(out)
         if rc != 0 or not found:
-            raise BoshFailure(command, rc, (out or err).strip() or "no version was printed")
+            raise BoshFailure(command, rc, out.strip() or err.strip() or "no version was printed")
         if tuple(int(part) for part in found.groups()[:2]) < oldest:
             wanted = ".".join(str(part) for part in oldest)
             raise BoshFailure(
@@ -200,6 +211,11 @@ class BoshCli:
                 hint=f"bosh.ha needs bosh CLI {wanted} or newer",
             )
         return ".".join(found.groups())
+
+
+def _reason(err: str) -> str:
+    """What the CLI wrote to stderr, without its last words on the exit code."""
+    return "\n".join(line for line in err.splitlines() if not line.startswith("Exit code")).strip()
 
 
 def manifest_words(params: dict[str, Any], scratch: str = "") -> list[str]:

@@ -26,11 +26,10 @@ def identity(cli: BoshCli) -> dict[str, str]:
     `bosh env` exits 0 with wrong credentials and says `(not logged in)`
     (recorded/fail_wrong_creds_env.json), so that is made a failure here.
     """
-    output = cli.run("env")
-    row = output.first_row("")
-    if row.get("user") == _NOT_LOGGED_IN:
-        raise BoshFailure(cli.argv("env"), 0, f"the director {row.get('name')} answered: {_NOT_LOGGED_IN}")
-    return {key: row.get(key, "") for key in ("name", "uuid", "version", "cpi", "user")}
+    row = cli.run("env").first_row("")
+    if row["user"] == _NOT_LOGGED_IN:
+        raise BoshFailure(cli.argv("env"), 0, f"the director {row['name']} answered: {_NOT_LOGGED_IN}")
+    return {key: row[key] for key in ("name", "uuid", "version", "cpi", "user")}
 
 
 def gather(cli: BoshCli, wanted: set[str], deployment: str = "") -> dict[str, Any]:
@@ -90,7 +89,7 @@ def configs(cli: BoshCli) -> list[dict[str, Any]]:
 def locks(cli: BoshCli) -> list[dict[str, Any]]:
     """Locks held, with the task that holds each."""
     return [
-        {key: row.get(key, "") for key in ("type", "resource", "task_id", "expires_at")}
+        {key: row[key] for key in ("type", "resource", "task_id", "expires_at")}
         for row in cli.run("locks").rows("locks")
     ]
 
@@ -152,14 +151,24 @@ def vms(cli: BoshCli, deployment: str = "") -> list[dict[str, Any]]:
             "az": row["az"],
             "ips": split_lines(row["ips"]),
         }
-        for row in cli.run("vms", deployment=deployment).rows("vms")
+        for row in _vm_rows(cli, deployment)
     ]
+
+
+def _vm_rows(cli: BoshCli, deployment: str) -> list[dict[str, str]]:
+    output = cli.run("vms", deployment=deployment)
+    if not deployment and not output.has_table("vms") and not deployments(cli):
+        # A table for each deployment, so none without any (bosh-cli cmd/vms.go).
+        return []
+    return output.rows("vms")
 
 
 def orphaned_disks(cli: BoshCli) -> list[dict[str, str]]:
     """Disks that no instance has any more, each with the deployment and instance that had it."""
     rows = cli.run("disks", "--orphaned").rows("disks")
-    return [{key: row.get(key, "") for key in ("disk_cid", "deployment", "instance")} for row in rows]
+    return [
+        {"disk_cid": row["disk_cid"]} | {key: row.get(key, "") for key in ("deployment", "instance")} for row in rows
+    ]
 
 
 #: What `process_state` is told as where the agent answers and there is no process: a creation that failed half way, at
@@ -182,8 +191,9 @@ def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
             "index": int(row["index"]) if row.get("index", "").isdigit() else None,
             "bootstrap": row.get("bootstrap", "") == "true",
             "agent_id": row.get("agent_id", ""),
-            "vm_cid": row.get("vm_cid", ""),
-            "disk_cids": split_lines(row.get("disk_cids", "")),
+            # With a VM they are there; one without has no state either.
+            "vm_cid": row["vm_cid"] if row["process_state"] else row.get("vm_cid", ""),
+            "disk_cids": split_lines(row["disk_cids"] if row["process_state"] else row.get("disk_cids", "")),
             "ips": split_lines(row.get("ips", "")),
             "az": row.get("az", ""),
             "state": row.get("state", ""),
@@ -208,7 +218,7 @@ def not_running(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _process_state(row: dict[str, str], has_processes: bool) -> str:
-    state = row.get("process_state", "")
+    state = row["process_state"]
     made_half_way = row.get("vm_cid") and state in (RUNS, "unknown", "") and "process" in row and not has_processes
     return BARE if made_half_way else state
 
@@ -217,4 +227,4 @@ def config_content(cli: BoshCli, kind: str, name: str) -> str:
     """The active config of a type and name as text, or an empty string where there is none."""
     if (kind, name) not in [(config["type"], config["name"]) for config in configs(cli)]:
         return ""
-    return cli.run("config", f"--type={kind}", f"--name={name}").first_row("config").get("content", "")
+    return cli.run("config", f"--type={kind}", f"--name={name}").first_row("config")["content"]

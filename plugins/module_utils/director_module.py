@@ -43,7 +43,7 @@ def with_evidence(failure: BoshFailure, cli: BoshCli) -> dict[str, Any]:
     try:
         if failure.task_id is not None:
             # The CLI exits with 1 for a task that failed, after it printed the events.
-            output = cli.try_run("task", str(failure.task_id), "--event")[1]
+            _rc, output, _command = cli.try_run("task", str(failure.task_id), "--event")
             error = error_of(parse_events("".join(output.blocks)))
             evidence["task"] = {"id": failure.task_id, "state": failure.task_state, "error": error}
             if error and error not in failure.words:

@@ -10,12 +10,24 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import (
+    CERTIFICATE_CAUSES,
+    LOGIN_CAUSES,
+    BoshFailure,
+)
 
 Answer = TypeVar("Answer")
 
 #: Causes of a failure that no wait mends.
-LASTING = ("wrong_ca", "wrong_credentials", "unknown_deployment", "cli_missing", "cli_too_old")
+LASTING = (
+    *LOGIN_CAUSES,
+    # A clock may be set meanwhile.
+    *(cause for cause in CERTIFICATE_CAUSES if cause != "certificate_not_yet_valid"),
+    "bad_ca_cert",
+    "unknown_deployment",
+    "cli_missing",
+    "cli_too_old",
+)
 
 
 def wait_for(

@@ -184,7 +184,8 @@ def _files(name: str, values: dict[str, Any]) -> Iterator[str]:
         yield from _yaml_problem(f"{at}.vars_store", values["vars_store"], dict)
     if name == "micro":
         try:
-            read_state(values["state_file"])
+            # What create-env would delete is judged by bosh.ha.create_env, which knows the stemcell to deploy.
+            read_state(values["state_file"], to_deploy=False)
         except DamagedState as error:
             yield f"{at}.state_file: {error}"
         return

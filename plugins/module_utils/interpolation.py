@@ -23,7 +23,7 @@ def interpolated_text(cli: BoshCli, params: dict[str, Any], scratch: str) -> str
     """
     path = params.get("path")
     words = manifest_words(with_spare_store(params, scratch), scratch)
-    return "".join(cli.run("interpolate", *words, *([f"--path={path}"] if path else [])).blocks)
+    return cli.run("interpolate", *words, *([f"--path={path}"] if path else [])).text()
 
 
 def as_mapping(text: str, path: str) -> dict[Any, Any]:

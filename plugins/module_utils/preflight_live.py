@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import CERTIFICATE_CAUSES, LOGIN_CAUSES, explain
 from ansible_collections.bosh.ha.plugins.module_utils.preflight_finding import (
     ERROR,
     NOT_KNOWN,
@@ -49,8 +50,10 @@ def _answers(seen: dict[str, Any]) -> Iterator[Finding]:
         said = seen["said"].get(name) or {}
         if said.get("logged_in"):
             told[name] = ("answers", OK, "")
-        elif said.get("cause") in ("wrong_ca", "wrong_credentials"):
-            told[name] = (str(said["reason"]), ERROR, f"correct client_secret or ca_cert of bosh_ha_directors.{name}")
+        elif said.get("cause") in LOGIN_CAUSES:
+            told[name] = (str(said["reason"]), ERROR, f"correct client and client_secret of bosh_ha_directors.{name}")
+        elif said.get("cause") in CERTIFICATE_CAUSES:
+            told[name] = (str(said["reason"]), ERROR, f"bosh_ha_directors.{name}: {explain(str(said['reason']))[1]}")
         else:
             reason = said.get("reason") or said.get("msg") or "it has no vars store yet"
             told[name] = (f"not asked, or silent: {reason}", UNKNOWN, "what only a director tells is not judged")

@@ -81,7 +81,10 @@ def resurrections(tasks: list[dict[str, Any]], scans: list[dict[str, Any]], sinc
         return []
     found = []
     for scan in scans:
-        if scan["state"] != "done" or not scan["recreated"] or scan["started_epoch"] <= since:
+        if scan["state"] != "done" or not scan["recreated"] or (scan["started_epoch"] or 0) <= since:
+            continue
+        if not scan["finished_epoch"]:
+            # Without both times nobody knows how long it took, and it proves nothing.
             continue
         lost = max(
             (

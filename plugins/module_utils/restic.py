@@ -191,9 +191,24 @@ def keep_words(keep: Mapping[str, int | None]) -> list[str]:
     return words
 
 
+def listed(told: str, what: str) -> list[dict[str, Any]]:
+    """A JSON list of restic's; `null` where it has none. Raises Refused for anything else, above all for no output."""
+    try:
+        found = json.loads(told)
+    except ValueError:
+        found = ""
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise Refused(f"restic's {what} cannot be read: it printed {len(told)} characters that are no JSON list")
+    return found
+
+
 def removed_of(forgotten: str) -> list[str]:
     """IDs of snapshots that `restic forget --dry-run --json` would remove."""
-    return [str(one["id"]) for group in json.loads(forgotten or "[]") or [] for one in group.get("remove") or []]
+    # Without a group it prints nothing (restic cmd/restic/cmd_forget.go).
+    groups = listed(forgotten if forgotten.strip() else "[]", "list of what it would forget")
+    return [str(one["id"]) for group in groups for one in group.get("remove") or []]
 
 
 def is_locked(said: str) -> bool:

@@ -82,7 +82,7 @@ class Repository:
 
     def backups(self, name: str = "") -> list[restic.Backup]:
         """Those of one name or all, the oldest first."""
-        return restic.backups_of(json.loads(self.run("snapshots", "--json", "--no-lock") or "[]"), name)
+        return restic.backups_of(restic.listed(self.run("snapshots", "--json", "--no-lock"), "list of snapshots"), name)
 
     def facts(self, backup: restic.Backup) -> dict[str, Any]:
         """What was written down of a backup that is whole."""
@@ -183,7 +183,13 @@ class Repository:
 
     def _refuse_full(self, parent: str, snapshots: list[str]) -> None:
         told = self.run("stats", "--json", "--no-lock", "--mode", "restore-size", *snapshots)
-        needed, free = int(json.loads(told)["total_size"]), bbr_shelf.free_at(parent)
+        try:
+            needed = int(json.loads(told)["total_size"])
+        except (ValueError, KeyError, TypeError):
+            raise restic.Refused(
+                f"{self.name}: the size of the backup cannot be read from restic's statistics"
+            ) from None
+        free = bbr_shelf.free_at(parent)
         if free < needed:
             room = f"{bytes_to_human(free)} free, and the backup takes {bytes_to_human(needed)}"
             raise restic.Refused(f"{parent} on the control node has {room}")

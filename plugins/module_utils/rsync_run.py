@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 from ansible_collections.bosh.ha.plugins.module_utils.rsync_command import (
     Complaints,
     Copy,
@@ -56,7 +57,7 @@ def start(words: list[str], locks: tuple[int, ...] = ()) -> subprocess.Popen[byt
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     # AnsibleModule.run_command tells nothing before the end, and cannot run two at once.
     return subprocess.Popen(  # pylint: disable=ansible-bad-function
-        words, env=os.environ | {"LC_ALL": "C"}, pass_fds=locks, **pipes
+        words, env=os.environ | PLAIN, pass_fds=locks, **pipes
     )
 
 
@@ -222,6 +223,13 @@ class _Run:
         with self._adding:
             self._add(told, said, inplace)
         judge(self._copy, rc, said, self._moving)
+        if rc == 0 and "files_total" not in told.numbers:
+            # A program that is no rsync, or one that prints another form: "nothing differs" must not be read from it.
+            raise CopyFailed(
+                "rsync ended well and printed no statistics that can be read, so nobody knows what it did",
+                rc,
+                again=False,
+            )
 
     def _execute(self, words: list[str], told: Told, said: Complaints, tell: Callable[[], Any]) -> int:
         with start(words, self._locks) as process:

@@ -129,6 +129,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import agent_process, agent_settings, blobstore_knock
 from ansible_collections.bosh.ha.plugins.module_utils.certificates import fingerprints
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 
 #: Seconds between two looks, and seconds that a connection must stay: one that is refused is open for a moment, too.
 PAUSE = 0.5
@@ -290,6 +291,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.run_command_environ_update = PLAIN
     try:
         result = obey(module)
     except ValueError as error:

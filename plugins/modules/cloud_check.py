@@ -99,10 +99,10 @@ def check(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
         else ["cloud-check", *(f"--resolution={name}" for name in resolutions)]
     )
     rc, output, command = cli.try_run(*words, deployment=module.params["deployment"])
-    rows = output.rows("problems")
     # `--report` exits with 1 for "problems found" as well as for "failed": the rows tell them apart.
-    if rc != 0 and not (only_report and rows):
+    if rc != 0 and not (only_report and output.tables.get("problems")):
         raise BoshFailure(command, rc, output.message())
+    rows = output.rows("problems")
     problems = [{"id": int(row["0"]), "type": row["type"], "description": row["description"]} for row in rows]
     return {"changed": bool(problems) and resolving, "problems": problems, "tasks": tasks_of(output)}
 

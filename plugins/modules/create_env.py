@@ -15,6 +15,8 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(bosh create-env), C(bosh stop-env) or C(bosh delete-env) with the manifest and its state file.
   - The state file is checked before it is used, as a damaged one is dangerous, and a copy of it is kept.
+  - A state file that records stemcells or disks of which none is the current one is refused, as C(create-env) would delete
+    their images and disks as unused; a stemcell is not, where it is the very one that is deployed.
   - Only one works on a state file at a time, by a lock on the file of its name with C(.lock), as a run that was
     interrupted leaves a command behind that goes on.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest, bosh.ha.attributes, bosh.ha.attributes.uncompared]
@@ -94,6 +96,8 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils.artifacts import guesses, local_path, name_and_version
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli, manifest_words
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
     cids,
@@ -101,9 +105,10 @@ from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
     current_vm_cid,
     keep_copy,
     read_state,
+    without_current,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-from ansible_collections.bosh.ha.plugins.module_utils.interpolation import manifest_sha
+from ansible_collections.bosh.ha.plugins.module_utils.interpolation import interpolated_text, manifest_sha
 from ansible_collections.bosh.ha.plugins.module_utils.state_lock import lock_state
 
 SKIPPED = "Skipping deploy"
@@ -114,10 +119,12 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     path = module.params["state_file"]
     # The CLI inherits the lock: it may outlive this process.
     lock = () if module.check_mode else (lock_state(path),)
-    before = read_state(path)
+    before = read_state(path, to_deploy=False)
     state = module.params["state"]
     if nothing_to_do(state, before):
         return {"changed": False} | cids(before)
+    if state == "present":
+        refuse_loss(module, cli, before)
     if module.check_mode:
         return {"changed": state != "present" or expects_change(module, cli, before)} | cids(before)
     words = [COMMANDS[state], *manifest_words(module.params, module.tmpdir), "--state", path]
@@ -127,7 +134,7 @@ def keep(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     copy = keep_copy(path, backup_dir) if before else ""
     progress_file = module.params["progress_file"] or os.path.join(module.tmpdir, "bosh_ha_progress")
     text = cli.run_streamed(progress_file, *words, inherited=lock)
-    result = {"changed": SKIPPED not in text} | cids(read_state(path))
+    result = {"changed": SKIPPED not in text} | cids(read_state(path, to_deploy=False))
     return result | {"state_copy": copy} if copy else result
 
 
@@ -136,6 +143,34 @@ def nothing_to_do(state: str, before: dict[str, Any]) -> bool:
     if state == "stopped":
         return not current_vm_cid(before)
     return state == "absent" and not (current_vm_cid(before) or current_disk_cid(before))
+
+
+def refuse_loss(module: AnsibleModule, cli: BoshCli, before: dict[str, Any]) -> None:
+    """Raises ValueError where create-env would delete what only looks unused, by the state file."""
+    if not without_current(before):
+        return
+    text = interpolated_text(cli, module.params, module.tmpdir)
+    problem = without_current(before, stemcells_of(text))
+    if problem:
+        raise ValueError(f"the state file {module.params['state_file']}: {problem}")
+
+
+def stemcells_of(text: str) -> list[tuple[str, str]]:
+    """Names and versions by which the stemcell of an interpolated manifest may be known."""
+    try:
+        manifest = yaml_load(text)
+    except Exception:  # the parser's own classes are there only where PyYAML is, and its words may quote a secret
+        return []
+    found = []
+    for pool in (manifest.get("resource_pools") if isinstance(manifest, dict) else None) or []:
+        stemcell = (pool.get("stemcell") if isinstance(pool, dict) else None) or {}
+        url = str(stemcell.get("url") or "")
+        path = local_path(url) if url else ""
+        if path and os.path.exists(path):
+            found.append(name_and_version(path))
+        elif url:
+            found += guesses("stemcell", url)
+    return found
 
 
 def expects_change(module: AnsibleModule, cli: BoshCli, before: dict[str, Any]) -> bool:

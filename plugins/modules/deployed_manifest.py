@@ -51,7 +51,6 @@ dns_recursors:
   sample: [/properties/dns/recursor]
 """
 
-import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -62,7 +61,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.manifests import resurrect
 
 
 def read(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
-    said = json.loads("".join(cli.run("curl", f"/deployments/{module.params['deployment']}").blocks))
+    said = cli.curl(f"/deployments/{module.params['deployment']}")
     content = bosh_yaml.load(said["manifest"] or "{}")
     return {
         "changed": False,

@@ -71,7 +71,6 @@ hosts:
       one_restore_all: []
 """
 
-import json
 import os
 import tempfile
 import time
@@ -94,7 +93,7 @@ def change(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     request(module, cli, ssh_users.cleanup(user))
     if module.params["state"] == "absent":
         return {"changed": True}
-    manifest = bosh_yaml.load(json.loads(get(cli, f"/deployments/{name}"))["manifest"] or "{}")
+    manifest = bosh_yaml.load(cli.curl(f"/deployments/{name}")["manifest"] or "{}")
     known = instances(cli, name)
     result = request(module, cli, ssh_users.setup(user, module.params["public_key"]))
     try:
@@ -102,10 +101,6 @@ def change(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     except ValueError as error:
         request(module, cli, ssh_users.cleanup(user))
         module.fail_json(msg=f"{name}: {error}")
-
-
-def get(cli: BoshCli, path: str) -> str:
-    return "".join(cli.run("curl", path).blocks)
 
 
 def request(module: AnsibleModule, cli: BoshCli, body: str) -> str:
@@ -117,16 +112,16 @@ def request(module: AnsibleModule, cli: BoshCli, body: str) -> str:
             stream.write(body)
         # The director answers with the task, to which the CLI goes on.
         posted = cli.run("curl", "--method=POST", "--header=Content-Type: application/json", f"--body={file}", path)
-    task = api_task(json.loads("".join(posted.blocks)))
+    task = api_task(posted.data())
     until = time.monotonic() + module.params["wait"]
     while task["state"] in RUNNING:
         if time.monotonic() > until:
             module.fail_json(msg=f"{path}: task {task['id']} has not ended after {module.params['wait']} s")
         time.sleep(PAUSE)
-        task = api_task(json.loads(get(cli, f"/tasks/{task['id']}")))
+        task = api_task(cli.curl(f"/tasks/{task['id']}"))
     if task["state"] != "done":
         module.fail_json(msg=f"{path}: task {task['id']} ended in {task['state']}: {task['result']}")
-    return get(cli, f"/tasks/{task['id']}/output?type=result")
+    return cli.run("curl", f"/tasks/{task['id']}/output?type=result").text()
 
 
 def main() -> None:

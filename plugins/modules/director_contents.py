@@ -78,17 +78,23 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import director_contents
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 
 
 def ask(module: AnsibleModule, config: dict[str, Any], sql: str) -> Any:
     """What one statement answers, as data."""
     # Neither the password nor what may be in the environment for somebody else's database.
     environ = {"PGPASSWORD": str(config["password"]), "PGCONNECT_TIMEOUT": "10", "PGOPTIONS": ""}
+    # By the locale psql would also choose in which encoding it prints.
+    environ |= PLAIN | {"PGCLIENTENCODING": "UTF8"}
     command = director_contents.command(director_contents.psql(), config)
     rc, out, err = module.run_command(command, data=sql, binary_data=True, environ_update=environ)
     if rc:
         raise director_contents.Unknown(f"psql failed with exit code {rc}: {' '.join(err.split())}")
-    return json.loads(out)
+    try:
+        return json.loads(out)
+    except ValueError:
+        raise director_contents.Unknown(f"psql printed no JSON but {len(out)} characters") from None
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:

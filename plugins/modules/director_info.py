@@ -33,7 +33,8 @@ options:
     type: str
   fail_when_unreachable:
     description:
-      - Whether an unreachable director, one that does not run behind its nginx, or one that refuses the client, is a failure.
+      - Whether an unreachable director, one that does not run behind its nginx, or one that refuses the client or whose
+        certificate cannot be used, is a failure. A proxy that fails always is.
       - Where it is none, and O(environment) is an address, no proxy is used and O(wait) is 0, the CLI is not asked when nobody listens
         there within 5 s.
     type: bool
@@ -41,7 +42,7 @@ options:
   wait:
     description:
       - Seconds to wait for a director that does not answer yet. It is asked once at least.
-      - One that refuses the credentials, or has a certificate of another CA, is not asked again.
+      - One that refuses the credentials, or has a certificate that cannot be used, is not asked again.
     type: int
     default: 0
 """
@@ -65,7 +66,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 reachable:
-  description: Whether the director answered.
+  description:
+    - Whether somebody answers at this address.
+    - Where it is true and RV(logged_in) is not, whoever answers cannot be asked, by the certificate or by the login.
   returned: always
   type: bool
   sample: true
@@ -80,13 +83,13 @@ reason:
   type: str
   sample: ""
 cause:
-  description: Short name of the reason, such as V(unreachable), V(not_ready), V(wrong_ca) or V(wrong_credentials).
+  description: Short name of the reason, such as V(unreachable), V(not_ready), V(wrong_ca), V(certificate_expired) or V(wrong_credentials).
   returned: always
   type: str
   sample: ""
 director:
   description: Name, UUID, version, CPI and user.
-  returned: when reachable
+  returned: when logged in
   type: dict
   sample: {name: micro, uuid: 3dc705d1-d4e1-408f-aa24-3e85d4657b3a, version: 283.1.0 (00000000), cpi: rig_cpi, user: admin}
 deployments:
@@ -144,7 +147,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import CERTIFICATE_CAUSES, LOGIN_CAUSES, BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import SUBSETS, configs, gather, identity
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
@@ -162,16 +165,13 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     try:
         facts = wait_for(lambda: facts_of(cli, module.params, wanted), module.params["wait"])
     except BoshFailure as failure:
-        if module.params["fail_when_unreachable"] or failure.cause not in (
-            "unreachable",
-            "not_ready",
-            "wrong_ca",
-            "wrong_credentials",
-        ):
+        refused = failure.cause in (*CERTIFICATE_CAUSES, *LOGIN_CAUSES)
+        # Of any other failure, such as a proxy's, nobody knows whether the director is there.
+        if module.params["fail_when_unreachable"] or not (refused or failure.cause in ("unreachable", "not_ready")):
             raise
         return {
             "changed": False,
-            "reachable": failure.cause == "wrong_credentials",
+            "reachable": refused,
             "logged_in": False,
             "reason": failure.sentence(),
             "cause": failure.cause,
@@ -193,7 +193,7 @@ def mentions(cli: BoshCli, address: str) -> list[dict[str, str]]:
     for config in configs(cli):
         if config["type"] in ("cloud", "runtime"):
             shown = cli.run("config", f"--type={config['type']}", f"--name={config['name']}")
-            content = as_data(shown.first_row("config").get("content", ""))
+            content = as_data(shown.first_row("config")["content"])
             found += [
                 {"type": config["type"], "name": config["name"], "path": path}
                 for path in address_mentions(content, address)

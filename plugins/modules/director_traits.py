@@ -66,7 +66,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.redaction import redacted_
 def cloud_configs(cli: BoshCli) -> list[dict[str, Any]]:
     found = []
     for name in [row["name"] for row in configs(cli) if row["type"] == "cloud"]:
-        text = cli.run("config", "--type=cloud", f"--name={name}").first_row("config").get("content", "")
+        text = cli.run("config", "--type=cloud", f"--name={name}").first_row("config")["content"]
         try:
             found.append({"name": name, "content": bosh_yaml.load(redacted_yaml(text))})
         except bosh_yaml.BadYaml as error:
@@ -77,8 +77,7 @@ def cloud_configs(cli: BoshCli) -> list[dict[str, Any]]:
 def orphaned_vms(cli: BoshCli) -> list[dict[str, Any]]:
     """Source of the columns: bosh-cli cmd/orphaned_vms.go."""
     return [
-        {key: row.get(key, "") for key in ("vm_cid", "deployment", "instance")}
-        | {"ips": split_lines(row.get("ips", ""))}
+        {key: row[key] for key in ("vm_cid", "deployment", "instance")} | {"ips": split_lines(row["ips"])}
         for row in cli.run("orphaned-vms").rows("orphaned_vms")
     ]
 

@@ -103,11 +103,11 @@ def main() -> None:
     )
     path, gone = module.params["state_file"], module.params["forget_vm_cid"]
     try:
-        state = read_state(path)
+        state = read_state(path, to_deploy=False)
         if gone and cids(state)["vm_cid"] == gone and not module.check_mode:
             lock_state(path)
             # What another wrote until then.
-            state = read_state(path)
+            state = read_state(path, to_deploy=False)
     except (DamagedState, StateInUse, OSError) as error:
         module.fail_json(msg=str(error))
     # One that is there has a director_id, else it is damaged.

@@ -124,6 +124,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFa
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import vms
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import keys_in, look, noted_keys, pinned, write_pinned
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN_UTF8
 
 READ_KEYS = "cat /etc/ssh/ssh_host_*_key.pub"
 
@@ -158,9 +159,11 @@ def ask_director(module: AnsibleModule, cli: BoshCli) -> list[str]:
         refuse_several(cli, module.params["deployment"])
     words = ["ssh", *([module.params["instance"]] if module.params["instance"] else []), "-c", READ_KEYS, "--results"]
     rc, output, command = cli.try_run(*words, deployment=module.params["deployment"])
+    if rc != 0:
+        raise BoshFailure(command, rc, output.message())
     rows = output.rows("results")
-    keys = keys_in(rows[0].get("stdout", "")) if len(rows) == 1 else []
-    if rc != 0 or not keys:
+    keys = keys_in(rows[0]["stdout"]) if len(rows) == 1 else []
+    if not keys:
         raise BoshFailure(command, rc, output.message() or f"{len(rows)} instances answered, and no key was read")
     return keys
 
@@ -176,7 +179,7 @@ def shown(module: AnsibleModule, address: str) -> list[str]:
     """What sshd shows: the key of the kind that ssh likes best. Raises ValueError where it shows none."""
     scratch = tempfile.mkdtemp(dir=module.tmpdir)
     command, noted = look(address, module.params["port"], module.params["ssh_args"], scratch)
-    _rc, _out, err = module.run_command(command, environ_update={"LC_ALL": "C.UTF-8"})
+    _rc, _out, err = module.run_command(command, environ_update=PLAIN_UTF8)
     keys = noted_keys(noted)
     if not keys:
         raise ValueError(f"sshd of {address} told no host key: {' '.join(err.split())}")

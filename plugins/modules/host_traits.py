@@ -129,6 +129,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import host_traits, monit_status, store_fence
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 
 
 def run(module: AnsibleModule, command: list[str]) -> tuple[int, str, str]:
@@ -182,6 +183,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.run_command_environ_update = PLAIN
     store, rrsync, agent = (module.params[name] for name in ("store", "rrsync", "agent"))
     found = {
         "boot_id": boot_id(),

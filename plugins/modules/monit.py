@@ -119,6 +119,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import host_processes, monit_status, store_fence
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 
 #: Seconds between two looks: monit itself looks every 10, but a process that it stops is gone at once.
 PAUSE = 0.5
@@ -165,6 +166,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.run_command_environ_update = PLAIN
     state = module.params["state"]
     seen = look(module)
     if state == "started" and seen["fenced"]:

@@ -83,6 +83,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import agent_settings, network_fence
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 
 #: By the program whether it is the one of IPv6.
 FAMILIES = {"iptables": False, "ip6tables": True}
@@ -177,6 +178,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.run_command_environ_update = PLAIN
     listed = {program: look(module, program) for program, v6 in FAMILIES.items() if not v6 or has_ipv6()}
     deed = close if module.params["state"] == "closed" else open_again
     module.exit_json(**deed(module, listed))

@@ -181,7 +181,7 @@ def make(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
         *(pool["stemcell"] for pool in made.manifest["resource_pools"] if pool.get("stemcell")),
     ]
     missing = [path for one in tarballs if (path := find_tarball(one, given["relative_to"], given["tarballs"]))]
-    before = read_state(given["state_file"])
+    before = read_state(given["state_file"], to_deploy=False)
     if before and current_disk_cid(before) != given["disk_cid"]:
         raise ValueError(
             f"the state file {given['state_file']} names the disk {current_disk_cid(before) or 'none'} and not "

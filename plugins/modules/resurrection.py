@@ -42,7 +42,6 @@ enabled:
   sample: true
 """
 
-import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -53,7 +52,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.director_module import run
 def switch(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     wanted = module.params["enabled"]
     # bosh-director api/controllers/resurrection_controller.rb
-    now = json.loads("".join(cli.run("curl", "/resurrection").blocks))["resurrection"]
+    now = cli.curl("/resurrection")["resurrection"]
     if now != wanted and not module.check_mode:
         cli.run("update-resurrection", "on" if wanted else "off")
     return {"changed": now != wanted, "enabled": now}

@@ -105,6 +105,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import host_processes, monit_status, store_fence
 from ansible_collections.bosh.ha.plugins.module_utils.host_evidence import holders_of
 from ansible_collections.bosh.ha.plugins.module_utils.monit_status import NoAnswer, Service
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 
 #: Seconds between two looks, and until monit is told again: in its cycle of 10 s it can miss a reload.
 PAUSE = 1.0
@@ -187,6 +188,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.run_command_environ_update = PLAIN
     host = Host(module)
     for path in (host.store, host.monit):
         if not os.path.isdir(path):

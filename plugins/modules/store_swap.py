@@ -74,6 +74,7 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import host_processes, pg_control, staged_store
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 
 DEEDS = {"swapped": staged_store.swap_in, "restored": staged_store.put_back, "committed": staged_store.discard_kept}
 #: The phases in which a deed moves what a director works on.
@@ -91,6 +92,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.run_command_environ_update = PLAIN
     store, state = module.params["store"], module.params["state"]
     if not os.path.isdir(store):
         module.fail_json(msg=f"there is no directory {store} on this host")

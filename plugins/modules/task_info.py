@@ -76,11 +76,12 @@ progress:
   sample: {stage: Updating instance, task: bosh/0 (canary), percent: 60, status: starting jobs, state: in_progress}
 """
 
-import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import unreadable
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import RUNNING, api_task, task
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.task_events import (
@@ -118,16 +119,20 @@ def listed_tasks(cli: BoshCli, wanted: dict[str, Any]) -> list[dict[str, Any]]:
 
 def one_task(cli: BoshCli, task_id: int) -> dict[str, Any]:
     """A single task, read through the API: `bosh task N` waits for its end."""
-    return api_task(json.loads("".join(cli.run("curl", f"/tasks/{task_id}").blocks)))
+    return api_task(cli.curl(f"/tasks/{task_id}"))
 
 
 def events_of(cli: BoshCli, task_id: int, state: str) -> list[Event]:
     """Events of a task; `bosh task N --event` follows a running one to its end, so the API tells of that."""
     if state in RUNNING:
-        text = "".join(cli.run("curl", f"/tasks/{task_id}/output?type=event").blocks)
+        text = cli.run("curl", f"/tasks/{task_id}/output?type=event").text()
     else:
+        rc, output, command = cli.try_run("task", str(task_id), "--event")
+        failure = BoshFailure(command, rc, output.message())
         # A failed task makes the CLI exit with 1 after it printed the events.
-        text = "".join(cli.try_run("task", str(task_id), "--event")[1].blocks)
+        if not output.parsed or (rc != 0 and failure.task_id is None):
+            raise failure if rc != 0 else unreadable(command, "it printed no events")
+        text = "".join(output.blocks)
     return parse_events(text)
 
 

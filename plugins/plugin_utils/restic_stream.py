@@ -23,6 +23,7 @@ from typing import IO, Any, cast
 
 from ansible_collections.bosh.ha.plugins.module_utils import bbr_mark, restic
 from ansible_collections.bosh.ha.plugins.module_utils.restic_repository import PAUSE, Repository
+from ansible_collections.bosh.ha.plugins.plugin_utils import ssh_stream
 
 #: Seconds for a process to end after the other one has.
 GRACE = 10.0
@@ -127,7 +128,8 @@ def join(far: Sequence[str], near: Sequence[str], environ: dict[str, str], openi
     Where either of them ends, or `timeout` seconds have passed, both are ended. environ: of `near`. Raises OSError.
     """
     with tempfile.TemporaryFile() as far_said, tempfile.TemporaryFile() as near_said:
-        one = subprocess.Popen(far, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=far_said)
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": far_said}
+        one = subprocess.Popen(far, env=ssh_stream.environ(), **pipes)
         processes = [one]
         # What hangs in a write is not waited for with a time-out, so it is ended from beside.
         timer = threading.Timer(timeout, lambda: [process.kill() for process in processes])

@@ -9,6 +9,7 @@ Ansible's own ways (`fetch`, `slurp`, `copy`) have a whole file in memory, or on
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import tempfile
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import IO, Any, Protocol, cast
 
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 from ansible_collections.bosh.ha.plugins.module_utils.ssh_ciphers import cheapest_here
 
 #: Seconds without an answer after which a connection that was cut is given up: count times interval.
@@ -61,11 +63,18 @@ def command_line(connection: Options, words: Sequence[str]) -> list[str]:
     return [*command, shlex.join(list(words) if user == "root" else ["sudo", "-n", "--", *words])]
 
 
+def environ() -> dict[str, str]:
+    """For ssh, which sends its locale to the host, so that both speak English."""
+    return os.environ | PLAIN
+
+
 @cache
 def _ciphers(ssh: str) -> list[str]:
     """What this ssh knows; nothing where it does not tell."""
     try:
-        done = subprocess.run([ssh, "-Q", "cipher"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        done = subprocess.run(
+            [ssh, "-Q", "cipher"], stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environ()
+        )
     except OSError:
         return []
     return done.stdout.decode(errors="replace").split()
@@ -74,7 +83,8 @@ def _ciphers(ssh: str) -> list[str]:
 def read(command: Sequence[str], take: Callable[[IO[bytes]], Any]) -> Any:
     """What `take` makes of a command's output. Raises Broken where the command failed, and what `take` raises."""
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said)
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": said}
+        process = subprocess.Popen(command, env=environ(), **pipes)
         stream = cast(IO[bytes], process.stdout)
         try:
             result = take(stream)
@@ -95,7 +105,8 @@ def read(command: Sequence[str], take: Callable[[IO[bytes]], Any]) -> Any:
 
 def write(command: Sequence[str], source: IO[bytes]) -> None:
     """Give a command a file to read. Raises Broken where it failed."""
-    done = subprocess.run(command, stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    pipes: dict[str, Any] = {"stdin": source, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    done = subprocess.run(command, check=False, env=environ(), **pipes)
     if done.returncode != 0:
         raise Broken(_last(done.stderr) or f"exit code {done.returncode}")
 

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from ansible_collections.bosh.ha.plugins.plugin_utils import ssh_stream
 
@@ -38,7 +38,12 @@ def opened(connection: ssh_stream.Options) -> Iterator[int]:
     # Somebody else who took the port meanwhile would be a failure, and not who is spoken to.
     way = ["-T", "-L", target, "-o", "ExitOnForwardFailure=yes", "-o", "GatewayPorts=no"]
     with tempfile.TemporaryFile() as told:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": told}
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.DEVNULL,
+            "stderr": told,
+            "env": ssh_stream.environ(),
+        }
         process = subprocess.Popen([*command[:-3], *way, *command[-3:]], start_new_session=True, **pipes)
         try:
             _greeted(process, port, told)

@@ -61,10 +61,66 @@ def test_where_a_tarball_is():
         ("release", "https://x.org/os-conf-22.2.1.tgz", ("os-conf", "22.2.1")),
         ("release", "https://x.org/bosh-283.1.6%2Bdev.1.tgz", ("bosh", "283.1.6+dev.1")),
         ("release", "https://bosh.io/d/github.com/cloudfoundry/os-conf-release?v=22", ("os-conf", "22")),
+        ("release", "https://bosh.io/d/github.com/cloudfoundry/bosh?v=283.1.6", ("bosh", "283.1.6")),
+        ("release", "https://bosh.io/d/github.com/cloudfoundry-community/redis-boshrelease?v=15.5", ("redis", "15.5")),
+        ("release", "https://x.org/foo-1.0.tar.gz", ("foo", "1.0")),
+        ("release", "https://x.org/foo-1.0.tgz?v=3&X-Amz-Date=1", ("foo", "1.0")),
+        ("release", "https://x.org/windows2019fs-2.5.tgz", ("windows2019fs", "2.5")),
+        ("release", "https://x.org/postgres-13-4.1.tgz", ("postgres-13", "4.1")),
+        ("release", "https://github.com/x/foo-release/releases/download/v1.2.3/release.tgz", ("foo", "1.2.3")),
+        (
+            "stemcell",
+            "https://x.org/bosh-stemcell-1.4-openstack-kvm-ubuntu-noble-raw.tgz",
+            ("bosh-openstack-kvm-ubuntu-noble-go_agent-raw", "1.4"),
+        ),
+        (
+            "stemcell",
+            "https://x.org/bosh-stemcell-1.4-openstack-kvm-ubuntu-jammy-go_agent-raw.tgz",
+            ("bosh-openstack-kvm-ubuntu-jammy-go_agent-raw", "1.4"),
+        ),
+        (
+            "stemcell",
+            "https://x.org/light-bosh-stemcell-1.4-aws-xen-hvm-ubuntu-jammy-fips-go_agent.tgz",
+            ("bosh-aws-xen-hvm-ubuntu-jammy-fips-go_agent", "1.4"),
+        ),
+        (
+            "stemcell",
+            "https://x.org/light-china-bosh-stemcell-1.4-aws-xen-hvm-ubuntu-noble.tgz",
+            ("bosh-aws-xen-hvm-ubuntu-noble", "1.4"),
+        ),
+        (
+            "stemcell",
+            "https://x.org/bosh-stemcell-2019.77-azure-hyperv-windows2019-go_agent.tgz",
+            ("bosh-azure-hyperv-windows2019-go_agent", "2019.77"),
+        ),
     ],
 )
 def test_what_a_url_may_stand_for(kind, url, guess):
     assert guess in guesses(kind, url)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "version"),
+    [
+        ("bosh-283.1.6-ubuntu-noble-1.484", "bosh", "283.1.6"),
+        ("uaa-79.6.0-ubuntu-resolute-0.93", "uaa", "79.6.0"),
+        ("bosh-warden-cpi-45.2.6-ubuntu-jammy-1.99", "bosh-warden-cpi", "45.2.6"),
+        ("bosh-dns-aliases-0.0.4-centos-7-3468", "bosh-dns-aliases", "0.0.4"),
+        ("foo-1.2.3%2Bdev.4-ubuntu-jammy-fips-1.5", "foo", "1.2.3+dev.4"),
+        ("foo-1.0-rc.1-windows2019-2019.77", "foo", "1.0-rc.1"),
+        ("foo-2-photonos-3-1.0", "foo", "2"),
+        ("bosh-264.7.0-ubuntu-trusty-3468.21-20180118-173430-123456789-20180118173440", "bosh", "264.7.0"),
+    ],
+)
+def test_the_stemcell_of_a_compiled_release_is_no_part_of_its_version(file, name, version):
+    """Names as of bosh.io and `bosh export-release`; the first guess is what the rebuilt manifest takes."""
+    assert guesses("release", f"https://x.org/{file}.tgz")[0] == (name, version)
+
+
+@pytest.mark.parametrize("file", ["foo-1.2-3", "foo-1.2-mine", "foo-1.2-ubuntu", "foo-1.2-ubuntu-noble"])
+def test_no_other_version_is_guessed(file):
+    """A release that is not there would be taken for one that is."""
+    assert ("foo", "1.2") not in guesses("release", f"https://x.org/{file}.tgz")
 
 
 @pytest.mark.parametrize("kind", ["stemcell", "release"])

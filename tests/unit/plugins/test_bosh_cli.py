@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils import director_facts as facts
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import Director, manifest_words
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli, Director, manifest_words
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import UNREADABLE
 
 
 def test_the_secret_goes_by_environment_only(cli):
@@ -94,3 +98,91 @@ def test_tasks_have_their_times_in_seconds(cli):
     (busy,) = facts.running_tasks(bosh)
     assert (busy["id"], busy["state"], busy["finished_epoch"]) == (36, "processing", None)
     assert busy["started_epoch"] == 1795223904
+
+
+REASON = "invalid argument for flag `-o, --ops-file': Building ops: Unknown operation [0] with type 'replce' within"
+
+
+def answering(rc, out, err=""):
+    return BoshCli(Director(environment="x"), lambda *_words, **_options: (rc, out, err))
+
+
+@pytest.mark.parametrize("out", ["", "\n", "\r\n \n", '{"Tables":null,"Blocks":null,"Lines":["Exit code 1"]}'])
+def test_a_reason_on_stderr_is_not_lost(out):
+    """The real CLI's go-flags: a newline on stdout, the reason on stderr, --json or not."""
+    with pytest.raises(BoshFailure) as caught:
+        answering(1, out, f"{REASON}\nExit code 1\n").run("interpolate", "m.yml")
+    assert caught.value.words == REASON
+    assert REASON in caught.value.as_result()["msg"]
+
+
+def test_the_reason_in_json_is_not_hidden_by_a_warning_on_stderr():
+    out = json.dumps({"Tables": None, "Blocks": None, "Lines": ["Fetching info: nothing", "Exit code 1"]})
+    with pytest.raises(BoshFailure) as caught:
+        answering(1, out, "warning: old\n").run("env")
+    assert caught.value.words == "Fetching info: nothing"
+
+
+def test_a_streamed_command_keeps_the_reason(tmp_path):
+    with pytest.raises(BoshFailure) as caught:
+        answering(1, "", f"\n{REASON}\nExit code 1\n").run_streamed(str(tmp_path / "progress"), "create-env", "m.yml")
+    assert caught.value.words == REASON
+
+
+@pytest.mark.parametrize(("out", "err"), [("", ""), ("\n", "Exit code 1\n")])
+def test_no_reason_at_all_is_said(out, err):
+    with pytest.raises(BoshFailure, match="`bosh --json -n locks` failed with exit code 1 and printed no reason"):
+        answering(1, out, err).run("locks")
+
+
+@pytest.mark.parametrize("out", ["", "Succeeded\n", '{"Tables":', '{"password": "not-for-eyes"}'])
+def test_a_success_that_cannot_be_read_is_a_failure(out):
+    with pytest.raises(BoshFailure) as caught:
+        answering(0, out).run("update-config", "c.yml")
+    assert caught.value.cause == UNREADABLE
+    assert "not-for-eyes" not in str(caught.value)
+
+
+EMPTY = json.dumps({"Tables": None, "Blocks": None, "Lines": ["Succeeded"]})
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        facts.deployments,
+        facts.releases,
+        facts.stemcells,
+        facts.configs,
+        facts.locks,
+        facts.running_tasks,
+        facts.busy_with,
+        facts.orphaned_disks,
+        facts.identity,
+        lambda bosh: facts.vms(bosh, "bosh-meta"),
+        facts.vms,
+        lambda bosh: facts.instances(bosh, "bosh-meta"),
+    ],
+)
+@pytest.mark.parametrize("out", [EMPTY, "nothing\n", ""])
+def test_no_table_is_not_nothing(ask, out):
+    with pytest.raises(BoshFailure) as caught:
+        ask(answering(0, out))
+    assert caught.value.cause == UNREADABLE
+
+
+def test_a_director_without_deployments_has_no_vms(cli, said):
+    """`bosh vms` without -d prints a table for each deployment (bosh-cli cmd/vms.go)."""
+    none = json.dumps({"Tables": [{"Content": "deployments", "Rows": []}], "Blocks": None, "Lines": []})
+    bosh, _runner = cli({"deployments": (0, none), "vms": said(lines=["Succeeded"])})
+    assert facts.vms(bosh) == []
+
+
+def test_a_version_is_not_asked_in_the_operator_s_locale():
+    seen = {}
+
+    def run(_command, environ_update, **_options):
+        seen.update(environ_update)
+        return 0, "version 7.10.9-a-2026\n", ""
+
+    BoshCli(Director(), run).require_version()
+    assert (seen["LC_ALL"], seen["TZ"]) == ("C.UTF-8", "UTC")

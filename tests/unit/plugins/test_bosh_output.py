@@ -7,7 +7,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import epoch, parse_output, split_lines, without_marks
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import (
+    UNREADABLE,
+    epoch,
+    parse_output,
+    split_lines,
+    without_marks,
+)
 
 from ..conftest import recorded
 
@@ -21,8 +28,11 @@ def test_rows_of_a_table():
     assert [(row["vm_cid"], row["process_state"]) for row in rows] == [("vm-b90042ef", "running")]
 
 
-def test_a_table_that_was_not_printed_has_no_rows():
-    assert output_of("fail_unknown_deployment_vms").rows("vms") == []
+def test_a_table_that_was_not_printed_is_no_answer():
+    output = output_of("fail_unknown_deployment_vms")
+    assert not output.has_table("vms")
+    with pytest.raises(BoshFailure):
+        output.rows("vms")
 
 
 def test_tables_of_one_name_are_joined():
@@ -86,3 +96,85 @@ def test_cells():
     assert split_lines("10.0.0.1\n10.0.0.2\n") == ["10.0.0.1", "10.0.0.2"]
     assert without_marks("1.1*") == ("1.1", True)
     assert without_marks("empty+") == ("empty", False)
+
+
+ANSWER = '{"Tables":[{"Content":"tasks","Rows":[{"id":"7"}]}],"Blocks":null,"Lines":["Succeeded"]}'
+INDENTED = json.dumps(json.loads(ANSWER), indent=4)
+OTHER = '{"Tables":[{"Content":"","Rows":[{"name":"micro"}]}],"Blocks":null,"Lines":["Succeeded"]}'
+GREEN = "\x1b[32m"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ANSWER,
+        f"a plain warning\n{ANSWER}",
+        f'warning {{"x": 1}}\n{ANSWER}',
+        f"{ANSWER}\nreal 0m0.2s\n",
+        f'{ANSWER}\n{{"level":"info","msg":"done"}}\n',
+        f'{{"level":"info","Lines":3}}\n{{"ts":1}}\n{INDENTED}\n{{"ts":2}}\n',
+        f"set {{a,b}} and {{ and {{{{{ANSWER}}}}}",
+        f"\ufeff{ANSWER}",
+        INDENTED.replace("\n", "\r\n"),
+        f"{GREEN}starting\x1b[0m\n{GREEN}{INDENTED.replace(':', ':' + GREEN)}\x1b[0m",
+        f"\x1b]0;bosh\x07{ANSWER}",
+        f"{OTHER}\n{ANSWER}",
+        f"{ANSWER}\n{OTHER}",
+        f'{{"Tables":"none","Blocks":null,"Lines":null}}{ANSWER}',
+        f'{{"Tables":[1],"Blocks":null,"Lines":[]}} {ANSWER}',
+        '{"Tables": null, "Blocks": null, "Lines": ["logged in"]}\n' + ANSWER,
+    ],
+)
+def test_the_cli_s_answer_is_found_among_other_text(text):
+    assert parse_output(text).rows("tasks") == [{"id": "7"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "usage: bosh",
+        "{}",
+        "[]",
+        "null",
+        ANSWER[:-1],
+        ANSWER[:40],
+        '{"Tables":null,"Lines":["Succeeded"]}',
+        '{"Tables":null,"Blocks":null,"Lines":["Succeeded"]}',
+        '{"Tables":[],"Blocks":null,"Lines":["Succeeded"]}',
+        OTHER,
+        '{"Tables":[{"Content":"tasks"}],"Blocks":null,"Lines":[]}',
+        '{"Tables":[{"Content":"tasks","Rows":{"id":"7"}}],"Blocks":null,"Lines":[]}',
+        '{"Tables":[{"Content":"tasks","Rows":["7"]}],"Blocks":null,"Lines":[]}',
+        '{"Tables":[{"Content":"tasks","Rows":[{"id":7}]}],"Blocks":null,"Lines":[]}',
+        "{" * 5000,
+        '{"a":' * 5000,
+        "\n".join(f"12:00 {line}" for line in INDENTED.splitlines()),
+    ],
+)
+def test_an_answer_without_the_table_is_not_nothing(text):
+    with pytest.raises(BoshFailure) as caught:
+        parse_output(text).rows("tasks")
+    assert caught.value.cause == UNREADABLE
+
+
+@pytest.mark.parametrize("rows", ["[]", "null"])
+def test_a_table_without_rows_is_nothing(rows):
+    text = f'{{"Tables":[{{"Content":"tasks","Rows":{rows}}}],"Blocks":null,"Lines":["Succeeded"]}}'
+    assert parse_output(text).rows("tasks") == []
+
+
+def test_a_column_that_is_absent_is_a_failure_with_its_name():
+    with pytest.raises(BoshFailure, match="no column `state`") as caught:
+        _cell = parse_output(ANSWER).rows("tasks")[0]["state"]
+    assert caught.value.cause == UNREADABLE
+
+
+@pytest.mark.parametrize("blocks", [None, [], ["<html>login</html>"], ["[1]"], ["{"]])
+def test_an_answer_of_the_api_that_is_no_object_is_a_failure(blocks):
+    output = parse_output(json.dumps({"Tables": None, "Blocks": blocks, "Lines": ["Succeeded"]}))
+    with pytest.raises(BoshFailure) as caught:
+        output.data()
+    assert caught.value.cause == UNREADABLE
+    assert "login" not in str(caught.value)

@@ -112,8 +112,10 @@ def test_only_what_was_asked_for(run_module):
     [
         ("fail_director_stopped", False, "unreachable"),
         ("fail_unreachable", False, "unreachable"),
-        ("fail_wrong_ca", False, "wrong_ca"),
-        ("fail_no_ca", False, "wrong_ca"),
+        ("fail_wrong_ca", True, "wrong_ca"),
+        ("fail_no_ca", True, "wrong_ca"),
+        ((1, "x509: certificate has expired or is not yet valid"), True, "certificate_expired"),
+        ((1, "tls: first record does not look like a TLS handshake"), True, "not_tls"),
         ("fail_wrong_creds_env", True, "wrong_credentials"),
     ],
 )
