@@ -121,7 +121,12 @@ if module.params["proved"]:
 module.exit_json(changed=False, **site["contents"])
 """
 )
-MODULES = {"monit": MONIT, "monit_program": MONIT_PROGRAM, "network_fence": NETWORK_FENCE, "director_contents": DIRECTOR_CONTENTS}
+MODULES = {
+    "monit": MONIT,
+    "monit_program": MONIT_PROGRAM,
+    "network_fence": NETWORK_FENCE,
+    "director_contents": DIRECTOR_CONTENTS,
+}
 #: In place of the roles: what they would do is noted, and may fail.
 STANDS_IN = """
 - ansible.builtin.shell: echo {{{{ what | default('{0}') }}}} {1} >> {{{{ site }}}}.log && touch {{{{ site }}}}.{2}
