@@ -147,6 +147,8 @@ def instance_group_properties(name: str) -> dict[str, dict[str, Any]]:
         "cpi_job": "podman_cpi",
         "workers": 2,
         "ssl": {"key": "((director_ssl.private_key))", "cert": "((director_ssl.certificate))"},
+        # As bosh-deployment has it (bosh.yml).
+        "enable_nats_delivered_templates": True,
         "user_management": {
             "provider": "local",
             "local": {

@@ -78,7 +78,11 @@ def director(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cas: Path) -> Iter
     monkeypatch.setattr(plan, "plan", lambda *_arguments: [wanted])
     monkeypatch.setattr(plan, "cloud_config", lambda _session: (1, {}))
     monkeypatch.setattr(tasks, "Cpi", lambda *_arguments: made.world)
-    monkeypatch.setattr(tasks, "Blobstore", lambda _config: SimpleNamespace(for_agents=lambda: BLOBSTORES))
+    monkeypatch.setattr(
+        tasks,
+        "Blobstore",
+        lambda _config: SimpleNamespace(for_agents=lambda: BLOBSTORES, put=lambda _data: "b", exists=bool, delete=bool),
+    )
     monkeypatch.setattr(tasks, "_agents", lambda *_arguments: made.world)
     yield made
     made.engine.dispose()

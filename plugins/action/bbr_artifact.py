@@ -21,7 +21,8 @@ from ansible_collections.bosh.ha.plugins.plugin_utils import ssh_stream
 
 # As BBR has it; but a second name of a file is a file of its own, as BBR's sums have it, too.
 _TAR = ("tar", "--hard-dereference", "-C", "{}", "-c", ".")
-_UNTAR = ("sh", "-c", 'umask 077 && mkdir -p "$1" && exec tar -C "$1" -x', "sh", "{}")
+# A restore script may read it as another user, so all may pass; each file keeps the mode and owner of the backup.
+_UNTAR = ("sh", "-c", 'umask 022 && mkdir -p "$1" && exec tar -C "$1" -x', "sh", "{}")
 # One line for each file, ended by a NUL, as a name may have anything else in it. openssl takes the CPU's own SHA, which
 # is three times as fast, but ends its lines otherwise.
 _SUM_UP = r"""cd "$1" || exit

@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
         with_releases = boolean(args.get("with_releases", False), strict=False)
         releases = args.get("releases") or {} if with_releases else {}
         try:
-            told = bbr_jobs.tell(found["jobs"], with_releases, releases, args.get("one_restore_all") or [])
+            told = bbr_jobs.tell(found["jobs"], with_releases, releases, args.get("one_restore_all") or {})
         except ValueError as error:
             return result | {"failed": True, "msg": str(error)}
         return result | found | told

@@ -26,7 +26,9 @@ class FilterModule:
         return {
             "backup_shortages": bbr_room.backup_shortages,
             "bbr_artifacts": bbr_backup.artifacts_of,
+            "bbr_each": bbr_jobs.one_by_one,
             "bbr_exit_code": bbr_backup.exit_code,
+            "bbr_unfit": bbr_backup.unfit,
             "bbr_waves": bbr_waves,
             "restore_shortages": bbr_room.restore_shortages,
         }

@@ -68,16 +68,40 @@ class Artifact:
 
 
 def artifacts_of(jobs: list[dict[str, Any]], script: str, group: str, index: str) -> list[dict[str, str]]:
-    """What the jobs of one instance that have a script leave or take: name, group, index and file of each.
+    """What the jobs of one instance that have a script leave or take: job, name, group, index and file of each.
 
-    jobs: as M(bosh.ha.bbr_jobs) tells them. An artifact that all instances share has no group and no index.
+    jobs: as M(bosh.ha.bbr_jobs) tells them. script: backup or restore. An artifact that all instances restore has
+    no group and no index; it is left by one of them, the source.
     """
     found = []
     for job in jobs:
         if script in job["scripts"]:
-            one = Artifact(job["artifact"]) if job["shared"] else Artifact(job["artifact"], group, index)
-            found.append({"name": one.name, "group": one.group, "index": one.index, "file": one.file})
+            shared = job["shared"] and (script == "restore" or job.get("source", True))
+            one = Artifact(job["artifact"]) if shared else Artifact(job["name"], group, index)
+            found.append(
+                {"job": job["name"], "name": one.name, "group": one.group, "index": one.index, "file": one.file}
+            )
     return found
+
+
+def unfit(
+    artifacts: list[dict[str, Any]], takers: list[list[dict[str, str]]], instances: list[list[str]]
+) -> dict[str, Any]:
+    """Whether a backup fits a deployment: `problems`, each a sentence, and `ignored`, files that no job takes.
+
+    As bbr has it, every instance of the backup must be there, and every job that restores needs its part; what a job
+    left that restores nothing is ignored, as what instances leave beside the one that leaves for all.
+    artifacts: group, index and file of each in the backup. takers: what `artifacts_of` returned for the restore, by
+    instance. instances: group and index of each. Sources: backup/backup_directory.go (DeploymentMatches, ReadArtifact),
+    orchestrator/backup_upload_executable.go.
+    """
+    there = {one["file"] for one in artifacts}
+    known = {(group, str(index)) for group, index in instances}
+    of = {(one["group"], str(one["index"])) for one in artifacts if one["group"]}
+    wanted = {one["file"] for jobs in takers for one in jobs}
+    problems = [f"the deployment has no instance {group}/{index}" for group, index in sorted(of - known)]
+    problems += [f"it has no {file}" for file in sorted(wanted - there)]
+    return {"problems": problems, "ignored": sorted(there - wanted)}
 
 
 def private(path: str, flags: int) -> int:

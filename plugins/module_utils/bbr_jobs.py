@@ -10,6 +10,7 @@ Sources: bosh-backup-and-restore instance/{script,metadata,job,job_finder}.go, o
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,13 +93,19 @@ def parse_metadata(text: str, with_releases: bool = True) -> dict[str, Any]:
 
 
 def tell(
-    found: list[dict[str, Any]], with_releases: bool, releases: dict[str, str], one_restore_all: list[str]
+    found: list[dict[str, Any]],
+    with_releases: bool,
+    releases: dict[str, str],
+    one_restore_all: Mapping[str, bool] | Sequence[str],
 ) -> dict[str, Any]:
     """What M(bosh.ha.bbr_jobs) returns of jobs with their scripts and what each metadata script printed.
 
+    one_restore_all: jobs whose artifact all instances restore, and whether it is this instance's, the bootstrap one; a
+    list of names stands for the bootstrap instance.
     Raises ValueError, which names the job, for metadata that cannot be read.
     """
     jobs, disabled, warnings = [], [], []
+    own = one_restore_all if isinstance(one_restore_all, Mapping) else dict.fromkeys(one_restore_all, True)
     for one in found:
         name = one["name"]
         try:
@@ -111,22 +118,27 @@ def tell(
         if data["discontinued"]:
             keys = " and ".join(data["discontinued"])
             warnings.append(f"{name} has {keys} in its metadata, which BBR has discontinued")
-        shared = name in one_restore_all
         jobs.append(
             {
                 "name": name,
                 "release": releases.get(name, ""),
                 "scripts": one["scripts"],
                 "before": data["before"],
-                "artifact": shared_name(name, releases.get(name, "")) if shared else name,
-                "shared": shared,
+                "artifact": shared_name(name, releases.get(name, "")) if name in own else name,
+                "shared": name in own,
+                "source": bool(own.get(name)),
+                "discontinued": data["discontinued"],
             }
         )
     return {"jobs": jobs, "disabled": disabled, "warnings_of_bbr": warnings}
 
 
 def shared_name(job: str, release: str) -> str:
-    """Name of what one instance leaves for all. Source: instance/job.go, backupOneRestoreAllArtifactName."""
+    """Name of what one instance leaves for all.
+
+    Every instance restores it, and only the bootstrap one leaves it: the others leave an artifact of their own name,
+    which nothing restores. Source: instance/job.go, BackupArtifactName, RestoreArtifactName.
+    """
     return f"{job}-{release}-backup-one-restore-all"
 
 
@@ -168,6 +180,8 @@ def _cycle(jobs: list[Job], order: str) -> list[str]:
 def waves_by_host(found: dict[str, list[dict[str, Any]]], order: str) -> list[dict[str, list[str]]]:
     """The waves of jobs as bosh.ha.bbr_jobs tells them of each host; in each wave the names of its jobs, by host.
 
+    bbr locks all jobs of a wave at once for a backup, and one host after the other for a restore
+    (factory/{deployment,director}_restorer.go, NewSerialExecutor), so each wave of a restore has one host.
     Raises Cycle.
     """
     jobs = [
@@ -185,5 +199,14 @@ def waves_by_host(found: dict[str, list[dict[str, Any]]], order: str) -> list[di
         by_host: dict[str, list[str]] = {}
         for job in wave:
             by_host.setdefault(job.instance, []).append(job.name)
-        told.append(by_host)
+        told += [by_host] if order == "backup" else [{host: names} for host, names in by_host.items()]
     return told
+
+
+def one_by_one(found: dict[str, list[dict[str, Any]]], script: str) -> list[dict[str, list[str]]]:
+    """Waves of one host each, with the names of its jobs that have a script; hosts without such a job are left out.
+
+    bbr restores one instance after the other, as a cluster may need it (orchestrator/instance.go, Restore).
+    """
+    by_host = {host: [job["name"] for job in jobs if script in job["scripts"]] for host, jobs in found.items()}
+    return [{host: names} for host, names in by_host.items() if names]

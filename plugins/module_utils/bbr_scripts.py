@@ -10,6 +10,7 @@ Sources: bosh-backup-and-restore instance/{job,job_finder,deployed_instance}.go.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -18,7 +19,9 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
+
+from ansible_collections.bosh.ha.plugins.module_utils import bbr_mark
 
 JOBS_DIR = "/var/vcap/jobs"
 #: Where BBR's scripts of all jobs leave what is backed up; BBR's own name, so that neither works while the other does.
@@ -77,14 +80,7 @@ def run(job: str, script: str, path: str, more: Mapping[str, str], timeout: floa
     # A file, as whoever the script leaves behind would hold a pipe open.
     with tempfile.TemporaryFile() as said:
         try:
-            process = subprocess.Popen(
-                [path],
-                env={**_plain(os.environ), **more},
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT if script != "metadata" else subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            process = _begin(path, more, said, subprocess.STDOUT if script != "metadata" else subprocess.DEVNULL)
         except OSError as error:
             return Ran(job, script, 0.0, f"{script} of {job} cannot be run: {error}")
         try:
@@ -101,9 +97,41 @@ def run(job: str, script: str, path: str, more: Mapping[str, str], timeout: floa
     return Ran(job, script, round(time.monotonic() - began, 3), problem, kept)
 
 
+def _begin(path: str, more: Mapping[str, str], said: IO[bytes], errors: int) -> subprocess.Popen[bytes]:
+    """Start a script as `sudo` does, which gives one without an interpreter's line to sh. Raises OSError."""
+
+    def begin(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            words,
+            env={**_plain(os.environ), **more},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=errors,
+            start_new_session=True,
+        )
+
+    try:
+        return begin(path)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        return begin("/bin/sh", path)
+
+
 def make_artifact_dir(name: str, root: str = ARTIFACTS_DIR) -> None:
-    """Where a job's backup script leaves what it has; for root only, as its processes run as root. Raises OSError."""
-    os.makedirs(artifact_dir(name, root), mode=0o700, exist_ok=True)
+    """Where a job's backup script leaves what it has, made as `sudo mkdir -p` does. Raises OSError.
+
+    A script that works as another user gives the directory to that user, and that user must be able to reach it. What
+    the script writes there has the modes that the script gives it, as under bbr. A directory that is there stays as it
+    is, as it may be given to that user already. Source: bosh-backup-and-restore instance/job.go (Backup).
+    """
+    path = os.path.normpath(root)
+    if not os.path.isdir(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    for part in ("", *name.split("/")):
+        path = os.path.join(path, part) if part else path
+        with contextlib.suppress(FileExistsError):
+            bbr_mark.make(path)
 
 
 def run_all(jobs: Sequence[str], script: str, params: Mapping[str, Any], names: Mapping[str, str]) -> list[Ran]:

@@ -4,9 +4,10 @@
 
 """What a director's database and blobstore hold: rows of each table, and whether each blob that is named is there.
 
-Sources: bosh-director db/migrations (blobstore_id and sha1 of packages, compiled_packages, templates, blobs and
-others), bosh jobs/director/templates/bbr.json.erb, jobs/blobstore/templates/bbr. It runs on VMs, so it needs nothing
-but the standard library.
+Sources: bosh v283.1.6 src/bosh-director/db/migrations/20110209010747_initial.rb (blobstore_id of blobs,
+compiled_packages, log_bundles, packages, rendered_templates_archives and templates; local_dns_blobs refers to blobs),
+jobs/director/templates/{bbr_config.json,director.yml}.erb, jobs/blobstore/templates/bbr_{backup,restore}. It runs on
+VMs, so it needs nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -21,6 +22,17 @@ from typing import Any
 
 #: Where blobs are below the blobstore's directory, in a backup and in the store.
 STORE = "store"
+#: Tables of which a row may name a blob that is not there, and why that is no loss.
+#: rendered_templates_archives: with director.enable_nats_delivered_templates the templates went to the agent over NATS,
+#: and the id is one that never was in the blobstore (rendered_templates_persister.rb, rendered_job_instance.rb,
+#: persist_through_agent). Without it the director uploads them again if they are absent (persist_on_blobstore).
+#: log_bundles: fetched logs, which the director deletes after ten days, first the blob and then the row, and whose
+#: absence it ignores (log_bundles_cleaner.rb).
+UNSTORED = ("log_bundles", "rendered_templates_archives")
+#: What the blobstore's script leaves instead of the blobs if blobstore.bbr.enabled is false.
+SKIPPED = "./backup-skipped"
+#: Providers of director.yml whose blobs are on this VM; the others have them in a bucket.
+_PROVIDERS = ("dav", "davcli", "simple")
 #: BOSH's own packages first; the last ones are a distribution's.
 _PSQL = (
     "/var/vcap/packages/postgres*/bin/psql",
@@ -59,6 +71,18 @@ def database(text: str, path: str) -> dict[str, Any]:
     if not adapter.startswith("postgres"):
         raise Unknown(f"the director's database is {adapter}, and only rows of PostgreSQL are counted")
     return dict(config)
+
+
+def has_blobs_here(text: str) -> bool:
+    """Whether the director's blobstore is the one of its VM, by director.yml, which is JSON in BOSH.
+
+    A directory of blobs may be left from before the director got a bucket. True if the file does not name a provider.
+    """
+    try:
+        provider = json.loads(text)["blobstore"]["provider"]
+    except (ValueError, TypeError, KeyError):
+        return True
+    return provider in _PROVIDERS
 
 
 def psql() -> str:
@@ -135,6 +159,25 @@ def blobs(blobstore: str) -> dict[str, str]:
     return found
 
 
+def is_skipped(backed_up: dict[str, str]) -> bool:
+    """Whether a backup's artifact has no blobs because its director's manifest says so. backed_up: as of `problems`."""
+    return SKIPPED in backed_up
+
+
+def unstored(there: dict[str, str], named: list[list[str]]) -> dict[str, int]:
+    """How many blobs that are not there, and need not be, each table names. there, named: as of `problems`."""
+    ids = {os.path.basename(path) for path in there}
+    found: dict[str, set[str]] = {}
+    for table, blob, _digest in named:
+        if blob not in ids and _may_be_unstored(table):
+            found.setdefault(table, set()).add(blob)
+    return {table: len(blobs) for table, blobs in sorted(found.items())}
+
+
+def _may_be_unstored(table: str) -> bool:
+    return table.rpartition(".")[2] in UNSTORED
+
+
 def _hashed(path: str, kinds: Iterable[str]) -> dict[str, str]:
     hashes = {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
     with open(path, "rb") as stream:
@@ -147,6 +190,8 @@ def _hashed(path: str, kinds: Iterable[str]) -> dict[str, str]:
 def problems(there: dict[str, str], named: list[list[str]], backed_up: dict[str, str]) -> list[str]:
     """What is wrong with the blobs, a sentence each. Every blob that somebody has a digest of is read once.
 
+    A blob that is not there is no fault if only a table of UNSTORED names it.
+
     there: as `blobs` tells them. named: what `blobs_sql` answers. backed_up: SHA-256 of each file of the backup's
     artifact by its path; what is outside of `store` is no blob. Raises OSError.
     """
@@ -155,6 +200,8 @@ def problems(there: dict[str, str], named: list[list[str]], backed_up: dict[str,
     of_rows: dict[str, dict[str, str]] = {}
     found = []
     for table, blob, digest in sorted(named):
+        if blob not in by_id and _may_be_unstored(table):
+            continue
         if blob not in by_id:
             found.append(f"{table} names the blob {blob}, which is not there")
         else:

@@ -71,13 +71,20 @@ def _contents(record: dict[str, Any], contents: dict[str, Any]) -> list[Finding]
     if not contents["blobs"]:
         found.append(_finding("blobs", None, "the director has none on its VM"))
         return found
+    if contents.get("skipped"):
+        found.append(_finding("blobs", None, "the backup has none, as blobstore.bbr.enabled of its director is false"))
+        return found
     blobs, told = record.get("blobs"), "{count} with {bytes} bytes".format(**contents["blobs"])
     if blobs is None:
         found.append(_finding("blobs", None, f"{told}; the backup has no record of them"))
     else:
         wrong = _outside(blobs, contents["blobs"])
         found.append(_finding("blobs", not wrong, _some(wrong) or told))
+    if not problems and not contents["named"] and not contents["blobs"]["count"]:
+        found.append(_finding("digests", None, "there is no blob to compare"))
+        return found
     told = f"{contents['named']} that the database names, and all of the backup"
+    told += "".join(f"; {count} of {table} need none" for table, count in contents.get("unstored", {}).items())
     found.append(_finding("digests", not problems, _some(problems) or told))
     return found
 

@@ -34,11 +34,12 @@ options:
     default: {}
   one_restore_all:
     description:
-      - Jobs of which what one instance leaves is restored on all, by C(bbr.backup_one_restore_all) in the manifest. Their artifact has
-        a name of its own, which needs O(releases).
-    type: list
-    elements: str
-    default: []
+      - Jobs of which what the bootstrap instance leaves is restored on all, by C(bbr.backup_one_restore_all) in the manifest. Their
+        artifact has a name of its own, which needs O(releases).
+      - A mapping of the job's name to whether this is the bootstrap instance, as M(bosh.ha.deployment_ssh) returns it. A list of names
+        stands for the bootstrap instance.
+    type: raw
+    default: {}
   timeout:
     description: Seconds for one C(metadata) script.
     type: int
@@ -54,7 +55,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 jobs:
-  description: Jobs with scripts, by name, but those that are skipped.
+  description:
+    - Jobs with scripts, by name, but those that are skipped. An artifact that is C(shared) is restored on all
+      instances, and is left by the one that is its C(source).
   returned: success
   type: list
   elements: dict
@@ -65,6 +68,8 @@ jobs:
       before: {backup: [[director, '']], restore: []}
       artifact: postgres
       shared: false
+      source: false
+      discontinued: []
 disabled:
   description: Jobs that want none of their scripts to be run.
   returned: success
@@ -98,8 +103,12 @@ from ansible_collections.bosh.ha.plugins.module_utils import bbr_jobs, bbr_mark,
 
 def look(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Each job with its scripts and what its metadata script printed. Raises ValueError with a sentence where that fails."""
-    # The contract's own paths, wherever the jobs are.
-    below = sorted(path for path in glob.glob(os.path.join(params["jobs_dir"], "*/bin/bbr/*")) if os.path.isfile(path))
+    # The contract's own paths, wherever the jobs are. bbr has `find ... -type f`, for which a link is no file.
+    below = sorted(
+        path
+        for path in glob.glob(os.path.join(params["jobs_dir"], "*/bin/bbr/*"))
+        if os.path.isfile(path) and not os.path.islink(path)
+    )
     paths = [os.path.join(bbr_scripts.JOBS_DIR, os.path.relpath(path, params["jobs_dir"])) for path in below]
     return [
         {"name": name, "scripts": scripts, "metadata": _metadata(name, params) if "metadata" in scripts else ""}
@@ -120,7 +129,7 @@ def main() -> None:
         argument_spec={
             "with_releases": {"type": "bool", "default": False},
             "releases": {"type": "dict", "default": {}},
-            "one_restore_all": {"type": "list", "elements": "str", "default": []},
+            "one_restore_all": {"type": "raw", "default": {}},
             "timeout": {"type": "int", "default": 60},
             **bbr_scripts.OPTIONS,
         },

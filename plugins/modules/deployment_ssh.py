@@ -17,6 +17,7 @@ description:
     over its own, mutually verified, bus.
   - The user may do anything by C(sudo). V(absent) removes it, and belongs into C(always).
   - A user of this name that an earlier run left is removed first.
+  - Windows VMs are left out with a warning, as BBR does it, and so are instances that were stopped and have no VM.
 extends_documentation_fragment: [bosh.ha.director, bosh.ha.attributes, bosh.ha.attributes.uncompared]
 attributes:
   check_mode:
@@ -57,7 +58,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: The VMs, by instance group and index.
+  description:
+    - The VMs, by instance group and index. C(one_restore_all) has the jobs whose artifact is restored on all instances, and whether
+      it is this instance's.
   returned: when the state is present
   type: list
   elements: dict
@@ -68,7 +71,7 @@ hosts:
       address: 10.0.1.20
       host_key: ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAB
       releases: {postgres: postgres}
-      one_restore_all: []
+      one_restore_all: {postgres: true}
 """
 
 import os
@@ -90,16 +93,19 @@ def change(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     name, user = module.params["deployment"], module.params["user"]
     if module.check_mode:
         return {"changed": True, "hosts": []}
-    request(module, cli, ssh_users.cleanup(user))
+    manifest = bosh_yaml.load(cli.curl(f"/deployments/{name}")["manifest"] or "{}") or {}
+    known = instances(cli, name)
+    ids = ssh_users.targets(known, manifest)
+    request(module, cli, ssh_users.cleanup(user, ids))
     if module.params["state"] == "absent":
         return {"changed": True}
-    manifest = bosh_yaml.load(cli.curl(f"/deployments/{name}")["manifest"] or "{}")
-    known = instances(cli, name)
-    result = request(module, cli, ssh_users.setup(user, module.params["public_key"]))
+    for sentence in ssh_users.left_out(known, manifest):
+        module.warn(f"{name}: {sentence}")
+    result = request(module, cli, ssh_users.setup(user, module.params["public_key"], ids))
     try:
         return {"changed": True, "hosts": ssh_users.hosts(result, known, manifest)}
     except ValueError as error:
-        request(module, cli, ssh_users.cleanup(user))
+        request(module, cli, ssh_users.cleanup(user, ids))
         module.fail_json(msg=f"{name}: {error}")
 
 

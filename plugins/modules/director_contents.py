@@ -16,14 +16,22 @@ description:
   - Counts the rows of each table of the director's database, which it reaches as the director's own backup script does, by
     the job's C(bbr.json), and the blobs of its blobstore.
   - With O(proved) it looks whether every blob that the database names is there with the digest that the database has of it.
+  - A blob of rendered templates or of fetched logs need not be there. With C(director.enable_nats_delivered_templates), the default of
+    bosh-deployment, the director writes rows for rendered templates that never were in the blobstore.
 extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
   config:
     description: What tells how the database is reached.
     type: path
     default: /var/vcap/jobs/director/config/bbr.json
+  director_config:
+    description: The director's own configuration, which names the provider of its blobstore. It may be absent.
+    type: path
+    default: /var/vcap/jobs/director/config/director.yml
   blobstore:
-    description: The blobstore's directory. Where it is not there, the director has its blobs elsewhere, and they are not looked at.
+    description:
+      - The blobstore's directory. Where it is not there, or O(director_config) names a provider with a bucket, the director has its
+        blobs elsewhere, and they are not looked at.
     type: path
     default: /var/vcap/store/blobstore
   proved:
@@ -55,10 +63,20 @@ blobs:
   type: dict
   sample: {count: 212, bytes: 913441}
 named:
-  description: How many blobs the database names.
+  description: How many blobs the database names that must be there.
   returned: success
   type: int
   sample: 198
+unstored:
+  description: How many blobs that are not there, and need not be, each table names.
+  returned: success
+  type: dict
+  sample: {rendered_templates_archives: 12}
+skipped:
+  description: The backup has no blobs, as C(blobstore.bbr.enabled) of its director was V(false), so they are not compared.
+  returned: success
+  type: bool
+  sample: false
 problems:
   description: What is wrong with the blobs, a sentence each.
   returned: when O(proved)
@@ -109,21 +127,33 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "rows": ask(module, config, director_contents.rows_sql(tables)),
     }
     named = ask(module, config, director_contents.blobs_sql(tables))
-    here = os.path.isdir(module.params["blobstore"])
+    here = os.path.isdir(module.params["blobstore"]) and director_contents.has_blobs_here(own_config(module))
     there = director_contents.blobs(module.params["blobstore"]) if here else {}
     size = sum(os.path.getsize(one) for one in there.values())
-    result |= {"named": len({blob for _table, blob, _digest in named})}
-    result |= {"blobs": {"count": len(there), "bytes": size} if here else {}}
+    unstored = director_contents.unstored(there, named) if here else {}
+    skipped = director_contents.is_skipped(module.params["checksums"])
+    result |= {"named": len({blob for _table, blob, _digest in named}) - sum(unstored.values())}
+    result |= {"blobs": {"count": len(there), "bytes": size} if here else {}, "unstored": unstored, "skipped": skipped}
     if module.params["proved"]:
-        found = director_contents.problems(there, named, module.params["checksums"]) if here else []
-        result["problems"] = found
+        compared = here and not skipped
+        result["problems"] = director_contents.problems(there, named, module.params["checksums"]) if compared else []
     return result
+
+
+def own_config(module: AnsibleModule) -> str:
+    """The director's own configuration; empty if there is none. It has secrets, and nothing of it is returned."""
+    try:
+        with open(module.params["director_config"], encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "config": {"type": "path", "default": "/var/vcap/jobs/director/config/bbr.json"},
+            "director_config": {"type": "path", "default": "/var/vcap/jobs/director/config/director.yml"},
             "blobstore": {"type": "path", "default": "/var/vcap/store/blobstore"},
             "proved": {"type": "bool", "default": False},
             "checksums": {"type": "dict", "default": {}},

@@ -76,15 +76,30 @@ MONIT = (
     HEAD
     + """
 module = AnsibleModule({"state": {}, "only": {"type": "list", "default": []}, "timeout": {"type": "int"}})
-names = ["postgres", "blobstore_nginx", "director", "director_nginx", "worker_1", "nats", "health_monitor"]
+names = "postgres blobstore_nginx director director_nginx worker_1 nats health_monitor credhub".split()
 states = json.load(open(path + ".monit")) if os.path.exists(path + ".monit") else {name: "running" for name in names}
 if module.params["state"]:
     log(module.params["state"] + " " + " ".join(sorted(module.params["only"])))
     word = "running" if module.params["state"] == "started" else "not monitored"
     states.update({name: word for name in module.params["only"]})
-    states.update(site["restless"] if word == "running" else {})
+    # As the stemcell's monit 5.2.5 does: what depends on a process is started with it.
+    if word == "running" and "director" in module.params["only"]:
+        states["worker_1"] = word
     json.dump(states, open(path + ".monit", "w"))
 module.exit_json(changed=False, processes=states)
+"""
+)
+MONIT_PROGRAM = (
+    HEAD
+    + """
+module = AnsibleModule({"names": {"type": "list", "default": []}, "timeout": {"type": "int"}})
+if module.params["names"]:
+    log("alone " + " ".join(sorted(module.params["names"])))
+    json.dump(module.params["names"], open(path + ".alone", "w"))
+alone = json.load(open(path + ".alone")) if os.path.exists(path + ".alone") else []
+# Who lives beside what monit looks after, and from when on.
+restless = [name for name, since in site["restless"].items() if since == "ever" or os.path.exists(path + "." + since)]
+module.exit_json(changed=False, running=["postgres", "blobstore_nginx", *alone, *restless])
 """
 )
 NETWORK_FENCE = (
@@ -106,7 +121,12 @@ if module.params["proved"]:
 module.exit_json(changed=False, **site["contents"])
 """
 )
-MODULES = {"monit": MONIT, "network_fence": NETWORK_FENCE, "director_contents": DIRECTOR_CONTENTS}
+MODULES = {
+    "monit": MONIT,
+    "monit_program": MONIT_PROGRAM,
+    "network_fence": NETWORK_FENCE,
+    "director_contents": DIRECTOR_CONTENTS,
+}
 #: In place of the roles: what they would do is noted, and may fail.
 STANDS_IN = """
 - ansible.builtin.shell: echo {{{{ what | default('{0}') }}}} {1} >> {{{{ site }}}}.log && touch {{{{ site }}}}.{2}
@@ -216,11 +236,11 @@ def test_a_good_backup_is_restored_behind_a_fence_and_the_director_is_thrown_awa
     log = rehearsal.log()
     assert log[:-2] == [
         "deploy_director rehearsal by primary",
-        "stopped director director_nginx health_monitor nats worker_1",
+        "stopped credhub director director_nginx health_monitor nats worker_1",
         "fence 10.10.0.3:25555 10.10.0.4:25555 10.10.0.5:25555",
         "restore_deployment guard []",
         "contents of ./store/aa/one",
-        "started director director_nginx",
+        "alone director director_nginx",
     ]
     assert deleted(*log[-2:])
     result = rehearsal.result()
@@ -241,7 +261,9 @@ def test_a_good_backup_is_restored_behind_a_fence_and_the_director_is_thrown_awa
         ({"contents": CONTENTS | {"problems": ["packages names the blob b"]}}, "packages names the blob b"),
         ({"restored": []}, "none, not bosh-primary"),
         ({"fails": "restore_deployment"}, "restore_deployment says no"),
-        ({"restless": {"worker_1": "running"}}, "worker_1 runs in the throw-away director, and may act on others"),
+        ({"restless": {"worker_1": "alone"}}, "worker_1 runs in the throw-away director, and may act on others"),
+        # As a restore script may have done it.
+        ({"restless": {"worker_1": "restored"}}, "worker_1 runs in the throw-away director, and may act on others"),
     ],
 )
 def test_what_came_of_a_bad_one_is_written_down_and_the_director_is_thrown_away(rehearsal, how, words):
@@ -251,6 +273,18 @@ def test_what_came_of_a_bad_one_is_written_down_and_the_director_is_thrown_away(
     assert not rehearsal.result()["passed"]
     assert words in json.dumps(rehearsal.result()["findings"])
     assert deleted(*rehearsal.log()[-2:])
+
+
+def test_the_api_is_not_started_beside_a_worker(rehearsal):
+    rc, _told = rehearsal.play(restless={"worker_1": "restored"})
+    assert rc != 0
+    assert not [line for line in rehearsal.log() if line.startswith("alone")]
+
+
+def test_what_a_restore_script_starts_and_acts_on_nobody_is_no_harm(rehearsal):
+    # Not of the defaults' `rehearse_restore_api`, as nothing of the director's needs it to answer.
+    rc, told = rehearsal.play(restless={"credhub": "restored", "director_nginx": "restored"})
+    assert rc == 0, told
 
 
 def test_a_damaged_backup_fails_by_its_files_name_before_anything_is_deployed(rehearsal):
@@ -269,6 +303,7 @@ def test_a_damaged_backup_fails_by_its_files_name_before_anything_is_deployed(re
         ({"fence": "this host has no iptables"}, "this host has no iptables"),
         ({"contents": CONTENTS | {"host": "10.10.0.9"}}, "no deployments and a database at 10.10.0.9"),
         ({"fails": "deploy_director"}, "deploy_director says no"),
+        ({"restless": {"worker_1": "ever"}}, "worker_1 runs in the throw-away director"),
     ],
 )
 def test_nothing_is_restored_where_it_might_harm_and_nothing_is_said_of_the_backup(rehearsal, how, words):

@@ -26,6 +26,9 @@ from boshlab.agent import settings as store
 VCAP = Path("/var/vcap")
 JOBS = VCAP / "jobs"
 MONIT = "/var/vcap/bosh/bin/monit"
+#: What was brought by `upload_blob`, and is looked for before the blobstore (bosh-agent v2.874 app/app.go,
+#: agent/blobstore/cascading_blobstore.go).
+BLOBS = VCAP / "data" / "sensitive_blobs"
 LOCAL_BLOBS = VCAP / "micro_bosh" / "data" / "cache"
 MOUNT = "/var/vcap/store"
 STOPPED = VCAP / "monit" / "stopped"
@@ -148,8 +151,9 @@ class Actions:
         return "applied"
 
     def _install(self, data: bytes, digest: str, names: list[str]) -> None:
-        wanted = digest.removeprefix("sha256:")
-        if hashlib.sha256(data).hexdigest() != wanted:
+        # A digest without the name of its kind is a SHA-1 (bosh-utils crypto/multiple_digest.go).
+        kind, _colon, wanted = digest.rpartition(":")
+        if hashlib.new(kind or "sha1", data, usedforsecurity=False).hexdigest() != wanted:
             raise ActionFailed(f"the rendered templates are not {digest}")
         target = VCAP / "data" / "jobs" / wanted[:20]
         if not target.exists():
@@ -325,6 +329,8 @@ class Actions:
     def blob(self, blob_id: str) -> bytes:
         where = store.blobstore(self.settings, self.update)
         options = where.get("options") or {}
+        if (BLOBS / blob_id).exists():
+            return (BLOBS / blob_id).read_bytes()
         if where.get("provider") == "local":
             return (LOCAL_BLOBS / blob_id).read_bytes()
         context = ssl.create_default_context(cadata=options["tls"]["cert"]["ca"])
@@ -336,8 +342,11 @@ class Actions:
             raise ActionFailed(f"Getting blob {blob_id}: {error}") from error
 
     def upload_blob(self, params: dict[str, Any]) -> str:
-        LOCAL_BLOBS.mkdir(parents=True, exist_ok=True)
-        (LOCAL_BLOBS / params["blob_id"]).write_bytes(base64.b64decode(params["payload"]))
+        data = base64.b64decode(params["payload"])
+        if hashlib.sha1(data, usedforsecurity=False).hexdigest() != params["checksum"]:
+            raise ActionFailed(f"Payload corrupted. Checksum mismatch. Expected '{params['checksum']}'")
+        BLOBS.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (BLOBS / params["blob_id"]).write_bytes(data)
         return params["blob_id"]
 
     def shutdown(self) -> str:

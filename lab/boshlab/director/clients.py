@@ -170,6 +170,9 @@ class Blobstore:
     def get(self, blob_id: str) -> bytes:
         return self._client.get(f"/{blob_path(blob_id)}").raise_for_status().content
 
+    def exists(self, blob_id: str) -> bool:
+        return self._client.head(f"/{blob_path(blob_id)}").status_code == 200
+
     def delete(self, blob_id: str) -> None:
         self._client.delete(f"/{blob_path(blob_id)}")
 

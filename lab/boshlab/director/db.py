@@ -127,7 +127,10 @@ class Instance(Base):
     spec_json: Mapped[dict[str, Any]] = mapped_column(default=dict)
     vms: Mapped[list[Vm]] = relationship(back_populates="instance", order_by="Vm.id")
     disks: Mapped[list[PersistentDisk]] = relationship(order_by="PersistentDisk.id")
+    templates_archives: Mapped[list[RenderedTemplatesArchive]] = relationship(order_by="RenderedTemplatesArchive.id")
     deployment: Mapped[Deployment] = relationship()
+    #: What a deploy has rendered and not brought to the agent yet; in no column.
+    rendered = b""
 
     @property
     def vm(self) -> Vm | None:
@@ -139,6 +142,17 @@ class Instance(Base):
 
     def __str__(self) -> str:
         return f"{self.job}/{self.uuid} ({self.index})"
+
+
+class RenderedTemplatesArchive(Base):
+    __tablename__ = "rendered_templates_archives"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    instance_id: Mapped[int] = mapped_column(sa.ForeignKey("instances.id"))
+    # Of a blob that may never have been in the blobstore (templates.py).
+    blobstore_id: Mapped[str]
+    sha1: Mapped[str]
+    content_sha1: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Vm(Base):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from boshlab.agent import HEARTBEAT
+from boshlab.director import templates
 from boshlab.director.clients import AgentError, AgentTimeout, agent_certificate, fingerprints
 from boshlab.director.db import Instance, OrphanDisk, PersistentDisk, Stemcell, Vm
 from boshlab.director.tasks import Context, Failure
@@ -86,6 +87,7 @@ def start_jobs(
     agent = _agent_of(instance)
     ask = context.agents.ask
     progress(50, "installing packages")
+    templates.persist(context, instance, agent)
     ask(agent, "prepare", instance.spec_json["apply"])
     update_settings(context, instance)
     progress(60, "configuring jobs")
@@ -97,6 +99,7 @@ def start_jobs(
     wait_until_running(context, instance, watch_seconds)
     progress(100, "executing post-start")
     ask(agent, "run_script", "post-start", {})
+    templates.clean(context, instance)
 
 
 def changed_settings(context: Context, instance: Instance) -> set[str]:
@@ -207,6 +210,7 @@ def remove(context: Context, instance: Instance) -> None:
         )
         instance.disks.remove(disk)
         context.session.delete(disk)
+    templates.clean(context, instance, keep=0)
     context.session.delete(instance)
     context.session.commit()
 

@@ -224,7 +224,7 @@ def _update_instances(context: Context, deployment: Deployment, wanted: list[pla
             context.session.commit()
         fresh = instance.vm is None
         if fresh:
-            item.apply_to(instance, context.blobstore)
+            item.apply_to(instance)
             context.session.commit()
             with context.step("Creating missing vms", str(instance)):
                 instances.create_vm(context, instance)
@@ -237,7 +237,7 @@ def _update_instances(context: Context, deployment: Deployment, wanted: list[pla
             if not fresh:
                 instances.stop_jobs(context, instance, progress)
             if instance.spec_json.get("digest") != item.digest or item.needs_vm(instance):
-                item.apply_to(instance, context.blobstore)
+                item.apply_to(instance)
                 context.session.commit()
             if replaced:
                 instances.delete_vms(context, instance)

@@ -135,14 +135,13 @@ class Wanted:
     def needs_update(self, instance: Instance) -> bool:
         return instance.spec_json.get("digest") != self.digest or self.needs_vm(instance)
 
-    def apply_to(self, instance: Instance, blobstore: Blobstore) -> None:
-        """Upload the templates and make the wanted spec the instance's own."""
-        blob_id = blobstore.put(self.archive)
+    def apply_to(self, instance: Instance) -> None:
+        """Make the wanted spec the instance's own; its templates are brought to the agent later (templates.py)."""
         spec = json.loads(json.dumps(self.spec))
         spec["apply"]["id"] = instance.uuid
-        spec["apply"]["rendered_templates_archive"] = {"blobstore_id": blob_id, "sha1": f"sha256:{self.digest}"}
         spec["digest"] = self.digest
         instance.spec_json = spec
+        instance.rendered = self.archive
 
 
 def plan(session: Session, blobstore: Blobstore, manifest: dict[str, Any], own_address: str) -> list[Wanted]:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import yaml
 from ansible_collections.bosh.ha.plugins.action import bbr_artifact
+from ansible_collections.bosh.ha.plugins.module_utils import bbr_jobs
 from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import (
     Artifact,
     Damaged,
@@ -27,6 +28,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import (
     printed_sums,
     rehearsed,
     sums_of,
+    unfit,
 )
 
 BEGUN = datetime(2026, 11, 21, 20, 18, 5, tzinfo=UTC)
@@ -131,8 +133,9 @@ def test_what_an_instance_leaves_is_named_as_bbr_names_it():
         {"name": "nats", "artifact": "nats", "shared": False, "scripts": ["metadata"]},
     ]
     assert artifacts_of(jobs, "backup", "data", "1") == [
-        {"name": "db", "group": "data", "index": "1", "file": "data-1-db.tar"},
+        {"job": "db", "name": "db", "group": "data", "index": "1", "file": "data-1-db.tar"},
         {
+            "job": "web",
             "name": "web-app-backup-one-restore-all",
             "group": "",
             "index": "",
@@ -140,6 +143,60 @@ def test_what_an_instance_leaves_is_named_as_bbr_names_it():
         },
     ]
     assert [one["name"] for one in artifacts_of(jobs, "restore", "data", "1")] == ["db"]
+
+
+@pytest.mark.parametrize(
+    ("of_jobs", "backup_file", "restore_file"),
+    [
+        ({"store": True}, "store-db-backup-one-restore-all.tar", "store-db-backup-one-restore-all.tar"),
+        # BackupArtifactName asks for the bootstrap instance, RestoreArtifactName does not (instance/job.go).
+        ({"store": False}, "db-1-store.tar", "store-db-backup-one-restore-all.tar"),
+        ({}, "db-1-store.tar", "db-1-store.tar"),
+        # A list stands for the bootstrap instance.
+        (["store"], "store-db-backup-one-restore-all.tar", "store-db-backup-one-restore-all.tar"),
+    ],
+)
+def test_only_the_bootstrap_instance_leaves_what_all_restore(of_jobs, backup_file, restore_file):
+    found = [{"name": "store", "scripts": ["backup", "restore"], "metadata": ""}]
+    jobs = bbr_jobs.tell(found, True, {"store": "db"}, of_jobs)["jobs"]
+    files = [[one["file"] for one in artifacts_of(jobs, script, "db", "1")] for script in ("backup", "restore")]
+    assert files == [[backup_file], [restore_file]]
+
+
+def taken(*files):
+    return [{"job": "x", "name": "x", "group": "", "index": "", "file": file} for file in files]
+
+
+def left(file, group="", index=""):
+    return {"file": file, "group": group, "index": index}
+
+
+SHARED = "store-db-backup-one-restore-all.tar"
+TWO = [["db", "0"], ["db", "1"]]
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "takers", "instances", "problems", "ignored"),
+    [
+        # Beside the one that leaves for all, what an instance leaves is restored nowhere.
+        ([left(SHARED), left("db-1-store.tar", "db", "1")], [taken(SHARED)] * 2, TWO, [], ["db-1-store.tar"]),
+        # A job that backs up and restores nothing.
+        (
+            [left("db-0-a.tar", "db", "0"), left("db-0-b.tar", "db", "0")],
+            [taken("db-0-a.tar")],
+            TWO,
+            [],
+            ["db-0-b.tar"],
+        ),
+        ([left("db-2-a.tar", "db", "2")], [taken()], TWO, ["the deployment has no instance db/2"], ["db-2-a.tar"]),
+        ([left("db-0-a.tar", "db", "0")], [taken("db-0-a.tar", SHARED)], TWO, [f"it has no {SHARED}"], []),
+        # An index may be a number.
+        ([left("db-0-a.tar", "db", "0")], [taken("db-0-a.tar")], [["db", 0]], [], []),
+        ([], [taken("db-0-a.tar")], TWO, ["it has no db-0-a.tar"], []),
+    ],
+)
+def test_a_backup_fits_as_bbr_has_it(artifacts, takers, instances, problems, ignored):
+    assert unfit(artifacts, takers, instances) == {"problems": problems, "ignored": ignored}
 
 
 def test_what_came_of_a_rehearsal_is_beside_the_backup(backup, run_module):

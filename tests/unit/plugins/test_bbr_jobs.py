@@ -9,7 +9,16 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ansible_collections.bosh.ha.plugins.module_utils.bbr_jobs import Cycle, Job, parse_metadata, scripts_of, waves
+from ansible_collections.bosh.ha.plugins.module_utils.bbr_jobs import (
+    Cycle,
+    Job,
+    one_by_one,
+    parse_metadata,
+    scripts_of,
+    tell,
+    waves,
+    waves_by_host,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -126,3 +135,44 @@ def test_every_job_is_once_in_an_order_that_keeps_all_wishes_or_a_cycle_is_real(
     place = {name: number for number, wave in enumerate(found) for name in wave}
     assert sorted(place) == sorted(str(n) for n in range(8)) and sum(map(len, found)) == 8
     assert all(place[str(before)] < place[after] for before, afters in wishes.items() for after in afters)
+
+
+def found_on(host_jobs):
+    return {
+        host: [
+            {"name": name, "release": "r", "scripts": scripts, "before": {"backup": (), "restore": ()}}
+            for name, scripts in jobs.items()
+        ]
+        for host, jobs in host_jobs.items()
+    }
+
+
+def test_a_restore_has_one_host_after_the_other():
+    # factory/deployment_restorer.go: NewSerialExecutor; deployment_backuper.go: NewParallelExecutor.
+    found = found_on(
+        {"vm1": {"web": ["restore"], "log": ["backup"]}, "vm2": {"db": ["restore"]}, "vm3": {"log": ["backup"]}}
+    )
+    assert waves_by_host(found, "backup") == [{"vm1": ["web", "log"], "vm2": ["db"], "vm3": ["log"]}]
+    assert waves_by_host(found, "restore") == [{"vm1": ["web", "log"]}, {"vm2": ["db"]}, {"vm3": ["log"]}]
+    assert one_by_one(found, "restore") == [{"vm1": ["web"]}, {"vm2": ["db"]}]
+    assert one_by_one({"vm1": []}, "restore") == []
+
+
+def test_discontinued_names_are_kept_with_the_job():
+    found = [{"name": "db", "scripts": ["restore"], "metadata": "restore_name: other"}]
+    told = tell(found, True, {}, {})
+    assert told["jobs"][0]["discontinued"] == ["restore_name"]
+    assert len(told["warnings_of_bbr"]) == 1
+
+
+def test_a_link_is_no_script(tmp_path, run_module):
+    # bbr: `find /var/vcap/jobs/*/bin/bbr/* -type f` (ssh/remote_runner.go); a job's directory itself may be a link.
+    real = tmp_path / "data" / "db-1" / "bin" / "bbr"
+    real.mkdir(parents=True)
+    (real / "backup").write_text("#!/bin/sh\n", encoding="utf-8")
+    (real / "restore").symlink_to("backup")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "db").symlink_to(tmp_path / "data" / "db-1")
+    where = {"jobs_dir": str(tmp_path / "jobs"), "artifacts_dir": str(tmp_path / "none")}
+    result, _replay = run_module("bbr_jobs", where)
+    assert [(one["name"], one["scripts"]) for one in result["jobs"]] == [("db", ["backup"])]

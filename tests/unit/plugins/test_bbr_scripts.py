@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils import bbr_mark, bbr_scripts
+from ansible_collections.bosh.ha.plugins.module_utils.waiting_lock import lock_within
 from ansible_collections.bosh.ha.plugins.plugin_utils import ssh_stream
 
 
@@ -91,7 +92,9 @@ def test_the_directory_is_one_owners(tmp_path):
     path = str(tmp_path / "bbr-backup")
     assert bbr_mark.take(path, "me", "backup")
     assert not bbr_mark.take(path, "me", "backup")
-    assert oct(os.stat(path).st_mode & 0o777) == "0o700"
+    # Every user may pass, and only its owner reads the mark.
+    assert oct(os.stat(path).st_mode & 0o777) == "0o755"
+    assert oct(os.stat(os.path.join(path, bbr_mark.MARK)).st_mode & 0o777) == "0o600"
     for owner, deed in (("me", "restore"), ("you", "backup")):
         with pytest.raises(bbr_mark.Taken, match="a backup of 'me' runs"):
             bbr_mark.take(path, owner, deed)
@@ -102,6 +105,62 @@ def test_the_directory_is_one_owners(tmp_path):
     assert bbr_mark.give_back(path, "me")
     assert not bbr_mark.give_back(path, "me")
     assert tmp_path.exists()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_every_user_can_reach_a_jobs_directory_whatever_the_umask(tmp_path, umask):
+    path = tmp_path / "bbr-backup"
+    before = os.umask(umask)
+    try:
+        bbr_mark.take(str(path), "me", "backup")
+        bbr_scripts.make_artifact_dir("db", str(path))
+        bbr_scripts.make_artifact_dir("bosh_ha_before/db", str(path))
+    finally:
+        os.umask(before)
+    for one in (path, path / "db", path / "bosh_ha_before", path / "bosh_ha_before" / "db"):
+        assert oct(one.stat().st_mode & 0o777) == "0o755", one
+
+
+def test_a_directory_that_a_script_has_given_away_stays_so(tmp_path):
+    bbr_mark.take(str(tmp_path / "art"), "me", "backup")
+    bbr_scripts.make_artifact_dir("db", str(tmp_path / "art"))
+    (tmp_path / "art" / "db").chmod(0o700)
+    bbr_scripts.make_artifact_dir("db", str(tmp_path / "art"))
+    assert oct((tmp_path / "art" / "db").stat().st_mode & 0o777) == "0o700"
+
+
+def test_a_mark_that_is_a_link_is_no_mark(tmp_path):
+    own = tmp_path / "elsewhere"
+    own.write_text(json.dumps({"owner": "me", "deed": "backup"}), encoding="utf-8")
+    path = tmp_path / "art"
+    path.mkdir()
+    (path / bbr_mark.MARK).symlink_to(own)
+    assert bbr_mark.left(str(path))["owner"] == ""
+    with pytest.raises(bbr_mark.Taken, match="none of ours"):
+        bbr_mark.give_back(str(path), "me")
+
+
+def test_who_may_read_the_directory_cannot_hold_scripts_up(tmp_path):
+    path = str(tmp_path / "art")
+    bbr_mark.take(path, "me", "backup")
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        assert lock_within(handle, 0)
+        with bbr_mark.working(path, 0.1):
+            pass
+    finally:
+        os.close(handle)
+
+
+def test_a_script_without_an_interpreters_line_is_run_as_sudo_does(tmp_path):
+    path = tmp_path / "db" / "bin" / "bbr" / "backup"
+    path.parent.mkdir(parents=True)
+    path.write_text('echo "into $ARTIFACT_DIRECTORY"\n', encoding="utf-8")
+    path.chmod(0o755)
+    ran = bbr_scripts.run("db", "backup", str(path), bbr_scripts.variables("backup", "db", "/x"), 10)
+    assert (ran.problem, ran.output) == ("", "into /x/db/\n")
+    path.chmod(0o644)
+    assert "cannot be run" in bbr_scripts.run("db", "backup", str(path), {}, 10).problem
 
 
 def test_bbrs_own_directory_is_nobodys_to_remove(tmp_path):

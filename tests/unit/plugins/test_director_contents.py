@@ -103,6 +103,53 @@ def test_each_blob_that_is_not_what_it_was_is_named(store, harm, named, sums, to
     assert director_contents.problems(director_contents.blobs(str(store)), named, sums) == told
 
 
+#: As a director with nats-delivered templates writes them: an id that never was in its blobstore, and a SHA-1.
+RENDERED = [["rendered_templates_archives", f"never-{number}", ONE] for number in range(3)]
+
+
+@pytest.mark.parametrize("table", ["rendered_templates_archives", "log_bundles", "director.log_bundles"])
+def test_a_blob_that_need_not_be_there_is_no_problem(store, table):
+    there = director_contents.blobs(str(store))
+    named = [*NAMED, [table, "gone", ONE], [table, "gone", ONE]]
+    assert director_contents.problems(there, named, SUMS) == []
+    assert director_contents.unstored(there, named) == {table: 1}
+
+
+@pytest.mark.parametrize("table", ["packages", "compiled_packages", "templates", "blobs"])
+def test_a_blob_that_a_deploy_needs_must_be_there(store, table):
+    there = director_contents.blobs(str(store))
+    # Even if rendered templates name the same one.
+    named = [[table, "gone", ONE], ["rendered_templates_archives", "gone", ONE]]
+    assert director_contents.problems(there, named, {}) == [f"{table} names the blob gone, which is not there"]
+
+
+def test_rendered_templates_that_are_in_the_blobstore_are_compared(store):
+    there = director_contents.blobs(str(store))
+    named = [["rendered_templates_archives", "one", "0" * 40]]
+    assert director_contents.problems(there, named, {}) == [
+        "./store/aa/one has another sha1 than rendered_templates_archives says"
+    ]
+    assert director_contents.unstored(there, named) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "here"),
+    [
+        ('{"blobstore": {"provider": "davcli", "options": {}}}', True),
+        ('{"blobstore": {"provider": "simple"}}', True),
+        ('{"blobstore": {"provider": "s3cli"}}', False),
+        ('{"blobstore": {"provider": "gcscli"}}', False),
+        ('{"blobstore": {"provider": "azurestoragecli"}}', False),
+        ("", True),
+        ("blobstore: no JSON", True),
+        ('{"blobstore": null}', True),
+        ("[]", True),
+    ],
+)
+def test_a_provider_tells_where_the_blobs_are(text, here):
+    assert director_contents.has_blobs_here(text) is here
+
+
 class Psql:
     """Answers each statement in turn, and keeps how it was called."""
 
@@ -119,7 +166,8 @@ class Psql:
 def args(tmp_path, store, monkeypatch):
     monkeypatch.setattr(director_contents, "psql", lambda: "/psql")
     (tmp_path / "bbr.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    return {"config": str(tmp_path / "bbr.json"), "blobstore": str(store)}
+    own = tmp_path / "director.yml"
+    return {"config": str(tmp_path / "bbr.json"), "blobstore": str(store), "director_config": str(own)}
 
 
 def test_the_module_counts_and_keeps_the_password_to_itself(run_module, args):
@@ -131,6 +179,29 @@ def test_the_module_counts_and_keeps_the_password_to_itself(run_module, args):
     for command, options in psql.calls:
         assert CONFIG["password"] not in " ".join(command) + options["data"]
         assert options["environ_update"]["PGPASSWORD"] == CONFIG["password"]
+
+
+def test_nats_delivered_templates_do_not_count(run_module, args):
+    psql = Psql(TABLES, {"tasks": 3}, NAMED + RENDERED)
+    result, _replay = run_module("director_contents", args | {"proved": True, "checksums": SUMS}, runner=psql)
+    assert (result["named"], result["unstored"], result["problems"]) == (2, {"rendered_templates_archives": 3}, [])
+
+
+def test_a_backup_without_blobs_on_purpose_is_not_compared(run_module, args):
+    skipped = args | {"proved": True, "checksums": {"./backup-skipped": "x"}}
+    gone = [["packages", "gone", ONE]]
+    result, _replay = run_module("director_contents", skipped, runner=Psql(TABLES, {}, gone))
+    assert (result["skipped"], result["problems"]) == (True, [])
+
+
+def test_a_directory_from_before_a_bucket_is_not_looked_at(run_module, args, tmp_path):
+    secret = "s3cret-of-the-bucket"
+    config = {"blobstore": {"provider": "s3cli", "options": {"secret_access_key": secret}}}
+    (tmp_path / "director.yml").write_text(json.dumps(config), encoding="utf-8")
+    gone = [["packages", "in-the-bucket", ONE]]
+    result, _replay = run_module("director_contents", args | {"proved": True}, runner=Psql(TABLES, {}, gone))
+    assert (result["blobs"], result["problems"], result["named"]) == ({}, [], 1)
+    assert secret not in json.dumps(result)
 
 
 def test_a_director_with_its_blobs_elsewhere_has_no_problem_with_them(run_module, args):

@@ -121,3 +121,29 @@ def test_a_backup_says_whether_it_was_rehearsed():
     at = "2026-11-21T22:10:00Z"
     assert rehearsal.told({"at": at, "passed": True}) == f"rehearsed {at}, and it passed"
     assert rehearsal.told({"at": at, "passed": False}) == f"rehearsed {at}, and it FAILED"
+
+
+def test_rendered_templates_without_a_blob_pass_and_are_told():
+    contents = CONTENTS | {"unstored": {"rendered_templates_archives": 12}, "skipped": False}
+    found = rehearsal.findings(RECORD, SEEN | {"contents": contents})
+    digests = next(one for one in found if one["what"] == "digests")
+    assert digests["verdict"] == "pass"
+    assert "12 of rendered_templates_archives" in digests["told"]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"blobs": {"count": 0, "bytes": 0}, "skipped": True}, "blobs"),
+        # Nothing compared with nothing.
+        ({"blobs": {"count": 0, "bytes": 0}, "named": 0}, "digests"),
+    ],
+)
+def test_what_was_not_compared_is_not_known(change, what):
+    record = RECORD | {"blobs": {"bytes": [0, 0], "count": [0, 0]}}
+    assert verdicts(record, SEEN | {"contents": CONTENTS | change})[what] == "not known"
+
+
+def test_a_missing_blob_fails_where_there_is_none_at_all():
+    contents = CONTENTS | {"blobs": {"count": 0, "bytes": 0}, "named": 1, "problems": ["gone"]}
+    assert verdicts(RECORD, SEEN | {"contents": contents})["digests"] == "FAIL"
