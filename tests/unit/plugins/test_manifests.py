@@ -87,7 +87,7 @@ def test_the_resurrector_of_a_v2_manifest():
         "instance_groups": [{"name": "bosh", "jobs": [{"name": "nats"}, {"name": "health_monitor"}]}],
     }
     operations = manifests.enable_resurrector_ops(manifest)
-    home = "/instance_groups/name=bosh/jobs/name=health_monitor/properties?/hm?"
+    home = "/instance_groups/name=bosh/properties?/hm?"
     assert {operation["path"]: operation["value"] for operation in operations} == {
         f"{home}/resurrector_enabled?": True,
         f"{home}/resurrector?/minimum_down_jobs?": 5,
