@@ -2,16 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""IP addresses compared as addresses, not as text: alone, in ranges, in URLs and in longer texts."""
+"""IP addresses compared as addresses, not as text: alone, in ranges, in URLs and in longer texts.
+
+Parts of it run on VMs, so it needs nothing but the standard library.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+if TYPE_CHECKING:
+    # VMs may have an older Python.
+    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: Whatever could be an address: IPv4, or IPv6 with two colons or more.
 _RUN = re.compile(r"[0-9A-Fa-f:.]+")

@@ -38,7 +38,9 @@ MANIFESTS = st.fixed_dictionaries(
 def remove(manifest, operation):
     """What `bosh interpolate` does with a remove, for the paths that we write."""
     manifest = copy.deepcopy(manifest)
-    *way, last = [part.replace("~7", ":").replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+    *way, last = [
+        part.replace("~7", ":").replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]
+    ]
     at = manifest
     for part in way:
         at = next(item for item in at if item["name"] == part.partition("=")[2]) if isinstance(at, list) else at[part]
