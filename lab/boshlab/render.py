@@ -13,12 +13,15 @@ import hashlib
 import io
 import json
 import tarfile
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
 import yaml
+
+from boshlab.properties import bound, lookup
 
 _MISSING = object()
 
@@ -31,10 +34,22 @@ class Job:
     templates: dict[str, str]
     sources: dict[str, str] = field(repr=False)
     monit: str = ""
+    #: Properties that the job's spec defines, with their defaults; empty for a job that gets whatever there is.
+    properties: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 class MissingProperty(Exception):
-    """A property that the manifest must set; the message names job and property."""
+    """A property that the manifest must set. Source: bosh-common template/unknown_property.rb."""
+
+
+class Unrendered(Exception):
+    """A job some templates of which cannot be rendered; the message has the lines that BOSH has.
+
+    Sources: bosh v283.1.6 bosh-director core/templates/job_template_renderer.rb and source_erb.rb.
+    """
+
+    def __init__(self, job: str, errors: list[str]) -> None:
+        super().__init__("\n".join([f"Unable to render templates for job '{job}'. Errors are:", *errors]))
 
 
 def load_job(job_tgz: bytes) -> Job:
@@ -46,19 +61,20 @@ def load_job(job_tgz: bytes) -> Job:
         for name, text in members.items()
         if name.startswith("templates/")
     }
-    return Job(manifest["name"], manifest["templates"], sources, members.get("monit", b"").decode())
+    monit = members.get("monit", b"").decode()
+    return Job(manifest["name"], manifest["templates"], sources, monit, manifest.get("properties") or {})
 
 
 def render_job(job: Job, properties: dict[str, Any], spec: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
-    """Files of a job below its directory, with their modes. Raises MissingProperty."""
+    """Files of a job below its directory, with their modes. Raises Unrendered with every error."""
+    if job.properties:
+        properties = bound(properties, job.properties)
 
     def p(path: str, default: Any = _MISSING) -> Any:
-        value: Any = properties
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+        value = lookup(properties, path)
         if value is None:
             if default is _MISSING:
-                raise MissingProperty(f"job {job.name}: the property {path} is not set")
+                raise MissingProperty(f"Can't find property '{path}'")
             return default
         return value
 
@@ -71,12 +87,27 @@ def render_job(job: Job, properties: dict[str, Any], spec: dict[str, Any]) -> di
     )
     environment.filters["json"] = lambda value: json.dumps(value, sort_keys=True)
     files: dict[str, tuple[bytes, int]] = {}
-    for source, target in sorted(job.templates.items()):
-        text = environment.from_string(job.sources[source]).render(p=p, spec=spec, properties=properties)
-        files[target] = (text.encode(), 0o750 if target.startswith("bin/") else 0o640)
-    monit = environment.from_string(job.monit).render(p=p, spec=spec, properties=properties)
-    files["monit"] = (monit.encode(), 0o640)
+    errors: list[str] = []
+    for source, target in [*sorted(job.templates.items()), ("monit", "monit")]:
+        try:
+            template = environment.from_string(job.monit if source == "monit" else job.sources[source])
+            text = template.render(p=p, spec=spec, properties=properties)
+        except (MissingProperty, jinja2.TemplateError) as error:
+            errors.append(f"  - Error filling in template '{source}' (line {_line(error)}: {error})")
+        else:
+            files[target] = (text.encode(), 0o750 if target.startswith("bin/") else 0o640)
+    if errors:
+        raise Unrendered(job.name, errors)
     return files
+
+
+def _line(error: Exception) -> int | str:
+    """The line of the template in which an error happened."""
+    found: int | str = getattr(error, "lineno", None) or "?"
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == "<template>":
+            found = frame.lineno or found
+    return found
 
 
 def rendered_archive(jobs: Iterable[tuple[str, dict[str, tuple[bytes, int]]]]) -> tuple[bytes, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from boshlab import certs, paths
+from boshlab import certs, paths, properties
 
 GROUP = "bosh"
 _PASSWORDS = [
@@ -46,6 +46,7 @@ def write() -> None:
         if not vars_store.exists():
             _write(vars_store, variables(paths.DIRECTORS[name]), 0o600)
     _write(micro / "micro_bosh.yml", create_env_manifest("micro", public))
+    _write(micro / "micro_bosh_v1.yml", create_env_manifest("micro", public, "global"))
     for name in ("primary", "meta", "rehearsal"):
         _write(boshes / f"bosh-{name}.yml", deployment_manifest(name, public))
     _write(boshes / "app.yml", app_manifest(public))
@@ -185,10 +186,36 @@ def instance_group_properties(name: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _jobs(name: str, public_key: str) -> list[dict[str, Any]]:
-    properties = instance_group_properties(name)
-    properties["user_add"] = {"users": [{"name": "jumpbox", "public_key": public_key}]}
-    return [{"name": job, "release": paths.RELEASE[0], "properties": of} for job, of in properties.items()]
+def _jobs(name: str, public_key: str, form: str) -> dict[str, Any]:
+    """What an instance group has of its jobs and their properties, in one of the forms that manifests have.
+
+    `group`: properties at the instance group, as in bosh-deployment. `job`: at each job. `global`: of the manifest,
+    with the jobs as `templates`, as in the manifests of 2014; those properties themselves are `shared_properties`.
+    """
+    of_jobs = instance_group_properties(name)
+    users = {"users": [{"name": "jumpbox", "public_key": public_key}]}
+    jobs: list[dict[str, Any]] = [{"name": job, "release": paths.RELEASE[0]} for job in of_jobs]
+    for job in jobs:
+        if job["name"] == "user_add":
+            # bosh-deployment's jumpbox-user.yml gives it properties of its own, too.
+            job["properties"] = users
+        elif form == "job":
+            job["properties"] = of_jobs[job["name"]]
+    if form == "group":
+        return {"jobs": jobs, "properties": shared_properties(name)}
+    return {"jobs": jobs} if form == "job" else {"templates": jobs}
+
+
+def shared_properties(name: str) -> dict[str, Any]:
+    """The properties of all jobs of a director, in one mapping."""
+    shared: dict[str, Any] = {}
+    for of_job in instance_group_properties(name).values():
+        shared = properties.merged(shared, of_job)
+    return shared
+
+
+#: In which form each director's manifest is: one migration covers both that are written today.
+FORMS = {"micro": "group", "primary": "group", "meta": "job", "rehearsal": "group"}
 
 
 def deployment_manifest(name: str, public_key: str) -> dict[str, Any]:
@@ -206,7 +233,7 @@ def deployment_manifest(name: str, public_key: str) -> dict[str, Any]:
                 "stemcell": "default",
                 "persistent_disk_type": "default",
                 "networks": [{"name": "default", "static_ips": [paths.DIRECTORS[name]]}],
-                "jobs": _jobs(name, public_key),
+                **_jobs(name, public_key, FORMS[name]),
             }
         ],
         "variables": definitions(paths.DIRECTORS[name]),
@@ -263,8 +290,8 @@ def _release(release: tuple[str, str], tarball: Path) -> dict[str, Any]:
     return {"name": release[0], "version": release[1], "url": _file(tarball), "sha1": _sha1(tarball)}
 
 
-def create_env_manifest(name: str, public_key: str) -> dict[str, Any]:
-    """A director for `bosh create-env`."""
+def create_env_manifest(name: str, public_key: str, form: str = "group") -> dict[str, Any]:
+    """A director for `bosh create-env`, its properties in one of the forms of `_jobs`."""
     address = paths.ADDRESSES[name]
     mbus = {
         "ca": "((mbus_bootstrap_ssl.ca))",
@@ -296,16 +323,17 @@ def create_env_manifest(name: str, public_key: str) -> dict[str, Any]:
                 ],
             }
         ],
-        "instance_groups": [
+        "jobs" if form == "global" else "instance_groups": [
             {
                 "name": GROUP,
                 "instances": 1,
                 "resource_pool": "vms",
                 "persistent_disk_pool": "disks",
                 "networks": [{"name": "default", "static_ips": [address]}],
-                "jobs": _jobs(name, public_key),
+                **_jobs(name, public_key, form),
             }
         ],
+        **({"properties": shared_properties(name)} if form == "global" else {}),
         "cloud_provider": {
             "template": {"name": "podman_cpi", "release": paths.RELEASE[0]},
             "mbus": f"https://mbus:((mbus_bootstrap_password))@{address}:6868",

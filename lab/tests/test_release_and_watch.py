@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from boshlab import nats_sync, paths, release, render, workspace
+from boshlab import nats_sync, paths, properties, release, render, workspace
 from boshlab.agent import settings
 from boshlab.health_monitor import HealthMonitor, Meltdown
 
@@ -39,9 +39,13 @@ def test_a_rendered_archive_has_a_folder_for_each_job() -> None:
 
 
 def test_a_missing_property_is_named() -> None:
-    job = render.Job("web", {"ctl.j2": "bin/ctl"}, {"ctl.j2": "{{ p('web.port') }}"})
-    with pytest.raises(render.MissingProperty, match=r"job web: the property web\.port is not set"):
+    job = render.Job("web", {"ctl.j2": "bin/ctl"}, {"ctl.j2": "#!/bin/sh\n{{ p('web.port') }}"})
+    with pytest.raises(render.Unrendered) as refused:
         render.render_job(job, {}, {})
+    assert str(refused.value).splitlines() == [
+        "Unable to render templates for job 'web'. Errors are:",
+        "  - Error filling in template 'ctl.j2' (line 2: Can't find property 'web.port')",
+    ]
 
 
 @pytest.mark.parametrize("name", ["micro", "primary", "meta"])
@@ -49,8 +53,11 @@ def test_every_job_renders_with_the_workspaces_properties(name: str, tmp_path: P
     release.build(tmp_path / "release.tgz")
     members = render.read_tgz((tmp_path / "release.tgz").read_bytes())
     found = {}
-    for job in workspace.deployment_manifest(name, "ssh-ed25519 AAAA")["instance_groups"][0]["jobs"]:
-        files = render.render_job(render.load_job(members[f"jobs/{job['name']}.tgz"]), job["properties"], {})
+    manifest = workspace.deployment_manifest(name, "ssh-ed25519 AAAA")
+    (group,) = manifest["instance_groups"]
+    for job in group["jobs"]:
+        its = properties.of_job(manifest, group, job)
+        files = render.render_job(render.load_job(members[f"jobs/{job['name']}.tgz"]), its, {})
         found |= {path: body.decode() for path, (body, _mode) in files.items() if path != "monit"}
         for path, (body, _mode) in files.items():
             if path.endswith((".json", "director.yml")):

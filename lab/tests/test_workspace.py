@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 import yaml
-from boshlab import paths, release, render, workspace
+from boshlab import paths, properties, release, render, workspace
 from boshlab.bosh_cli import env
+from boshlab.bosh_cli.errors import BoshError
 from boshlab.director import plan, tasks
 from boshlab.director.db import Config, Release, ReleaseVersion, Stemcell, Template, migrate
 from cryptography import x509
@@ -99,7 +100,8 @@ def test_the_cli_issues_anew_what_shared_cas_have_not_signed(cli: str, tmp_path:
         if not client:
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == [ADDRESS, "127.0.0.1"]
-    jobs = {job["name"]: job["properties"] for job in manifest["instance_groups"][0]["jobs"]}
+    (group,) = manifest["instance_groups"]
+    jobs = {job["name"]: properties.of_job(manifest, group, job) for job in group["jobs"]}
     assert jobs["nats"]["nats"]["tls"]["ca"] == store["nats_ca"]["certificate"]
     assert jobs["nats"]["nats"]["tls"]["server"]["certificate"] == made["nats_server_tls"]["certificate"]
 
@@ -149,6 +151,74 @@ def test_director_and_create_env_take_a_manifest_with_variables(
     added = plan.diff(manifest | {"variables": []}, manifest)
     assert {state for _line, state in added} == {None, "added"}
     assert [line for line, state in added if state is None] == ["variables:"]
+
+
+def _resurrecting(path: tuple[str, ...]) -> dict[str, Any]:
+    """Primary's manifest with the resurrector switched on in one place, as an ops file does it."""
+    manifest = workspace.deployment_manifest("primary", "ssh-ed25519 AAAA")
+    (group,) = manifest["instance_groups"]
+    monitor = next(job for job in group["jobs"] if job["name"] == "health_monitor")
+    at: Any = {"group": group, "job": monitor}[path[0]].setdefault("properties", {})
+    at.setdefault("hm", {})["resurrector_enabled"] = True
+    return manifest
+
+
+def test_a_job_with_properties_of_its_own_loses_those_of_its_group(tmp_path: Path) -> None:
+    """What the real director answers to an ops file that adds properties to a job of bosh-deployment's manifest."""
+    with _director(tmp_path, workspace.cloud_config(paths.ADDRESSES["primary"])) as (session, store):
+        (good,) = plan.plan(session, store, _resurrecting(("group",)), paths.ADDRESSES["micro"])
+        assert json.loads(render.read_tgz(good.archive)["health_monitor/config/health_monitor.json"])[
+            "resurrector_enabled"
+        ]
+        with pytest.raises(tasks.Failure) as refused:
+            plan.plan(session, store, _resurrecting(("job",)), paths.ADDRESSES["micro"])
+    lines = str(refused.value).splitlines()
+    assert lines[:3] == [
+        "Unable to render instance groups for deployment. Errors are:",
+        "  - Unable to render jobs for instance group 'bosh'. Errors are:",
+        "    - Unable to render templates for job 'health_monitor'. Errors are:",
+    ]
+    assert any(line.endswith("Can't find property 'director.address')") for line in lines)
+
+
+@pytest.mark.parametrize("where", ["manifest", "group", "job"])
+def test_properties_that_are_null_are_refused(tmp_path: Path, where: str) -> None:
+    manifest = workspace.deployment_manifest("primary", "ssh-ed25519 AAAA")
+    (group,) = manifest["instance_groups"]
+    {"manifest": manifest, "group": group, "job": group["jobs"][1]}[where]["properties"] = None
+    refused = pytest.raises(tasks.Failure, match=r"Property 'properties' value \(nil\) did not match the required type")
+    with _director(tmp_path, workspace.cloud_config(paths.ADDRESSES["primary"])) as (session, store), refused:
+        plan.plan(session, store, manifest, paths.ADDRESSES["micro"])
+
+
+def test_create_env_renders_the_same_of_every_form_of_a_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Properties at the group, at each job, or global with `jobs` and `templates`, as in the manifests of 2014."""
+    monkeypatch.setattr(paths, "ARTIFACTS", tmp_path)
+    (tmp_path / "stemcell.tgz").write_bytes(b"x")
+    release.build(tmp_path / "release.tgz")
+    members = render.read_tgz((tmp_path / "release.tgz").read_bytes())
+    digests = set()
+    for form in ("group", "job", "global"):
+        manifest = env.Manifest(workspace.create_env_manifest("micro", "ssh-ed25519 AAAA", form), "sha")
+        manifest.check()
+        rendered = [
+            (job["name"], render.render_job(render.load_job(members[f"jobs/{job['name']}.tgz"]), job["properties"], {}))
+            for job in manifest.templates()
+        ]
+        digests.add(render.rendered_archive(rendered)[1])
+    assert len(digests) == 1
+
+
+def test_create_env_refuses_both_forms_in_one_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "ARTIFACTS", tmp_path)
+    for name in ("release.tgz", "stemcell.tgz"):
+        (tmp_path / name).write_bytes(b"x")
+    manifest = workspace.create_env_manifest("micro", "ssh-ed25519 AAAA")
+    manifest["jobs"] = manifest["instance_groups"]
+    with pytest.raises(BoshError, match="specifies both jobs and instance_groups"):
+        env.Manifest(manifest, "sha").check()
 
 
 def test_primary_can_deploy_what_the_workspace_has_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from ansible_collections.bosh.ha.plugins.module_utils.addresses import same
+
 HIDDEN = "<redacted>"
 #: Where NATS listens if the URL does not say it.
 NATS_PORT = 4222
@@ -135,10 +137,11 @@ def with_blobstore_host(settings: Settings, hosts: dict[str, str]) -> dict[str, 
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return settings.update
-    if hosts.get(host, host) == host:
+    new_host = next((new for old, new in hosts.items() if same(old, host)), host)
+    if same(new_host, host):
         return settings.update
     new = copy.deepcopy(blobstore(settings))
-    place = hosts[host] if ":" not in hosts[host] else f"[{hosts[host]}]"
+    place = new_host if ":" not in new_host else f"[{new_host}]"
     new["options"]["endpoint"] = urlunsplit(parts._replace(netloc=f"{place}:{port}" if port else place))
     others = settings.update.get("blobstores") or _deep(settings.base, "env", "bosh", "blobstores") or []
     return settings.update | {"blobstores": [new, *others[1:]]}

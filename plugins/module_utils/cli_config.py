@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
+from ansible_collections.bosh.ha.plugins.module_utils import addresses, bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
+from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import PORT, endpoint
 
-_DEFAULT_PORT = "25555"
 #: What is read of the CLI's config (bosh-cli cmd/config/fs_config.go, fsConfigSchema).
 _SCHEMA = {"environments": [{"alias": str, "ca_cert": str}]}
 
@@ -46,10 +46,14 @@ class Aliases:
         return self.cas.get(alias, "").strip() == _pem(ca_cert).strip()
 
 
-def _address(url: str) -> str:
+def _address(url: str) -> object:
+    """Address and port if the URL has an address, else its text without the scheme and with a port."""
+    at = endpoint(url)
+    if at is not None:
+        return addresses.parse(at[0]), at[1]
     bare = url.partition("://")[2] or url
     bare = bare.rstrip("/")
-    return bare if ":" in bare else f"{bare}:{_DEFAULT_PORT}"
+    return bare if ":" in bare else f"{bare}:{PORT}"
 
 
 def _pem(ca_cert: str) -> str:

@@ -6,14 +6,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.bosh.ha.plugins.module_utils import addresses
 
-def static_holds(config: Any, address: str) -> bool:
-    """Whether a static range of the config holds the address: one address, `first-last`, or CIDR."""
-    return any(_within(address, text) for subnet in _subnets(config) for text in _listed(subnet.get("static")))
+
+def static_holds(config: Any, address: str) -> bool | None:
+    """Whether a static range of the config holds the address: one address, `first-last`, or CIDR.
+
+    None if that is not known: the config has no subnet, or a range that is still a variable.
+    """
+    subnets = list(_subnets(config))
+    found = [addresses.holds(text, address) for subnet in subnets for text in _listed(subnet.get("static"))]
+    if any(found):
+        return True
+    return None if not subnets or None in found else False
 
 
 def zone_properties(config: Any, name: str) -> dict[str, Any] | None:
@@ -22,19 +30,6 @@ def zone_properties(config: Any, name: str) -> dict[str, Any] | None:
         if row.get("name") == name:
             return row.get("cloud_properties") or {}
     return None
-
-
-def _within(address: str, text: str) -> bool:
-    first, dash, last = (part.strip() for part in text.partition("-"))
-    try:
-        place = ipaddress.ip_address(address)
-        if not dash:
-            return place in ipaddress.ip_network(first, strict=False)
-        ends = ipaddress.ip_address(first), ipaddress.ip_address(last)
-        return place.version == ends[0].version == ends[1].version and int(ends[0]) <= int(place) <= int(ends[1])
-    except ValueError:
-        # A variable, or something that BOSH will refuse in its own words.
-        return False
 
 
 def _subnets(config: Any) -> Iterator[dict[str, Any]]:

@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ansible_collections.bosh.ha.plugins.module_utils.manifests import property_homes
+from ansible_collections.bosh.ha.plugins.module_utils import addresses, job_properties
 
 Manifest = dict[str, Any]
 
-#: A variable that nobody has filled in.
-VARIABLE = re.compile(r"\(\([^()\s]+\)\)")
-#: Global properties that are a CPI's account. Source: the CPIs' jobs/*/spec.
+has_variable = job_properties.has_variable
+
+#: Keys of properties that are a CPI's account. Sources: the CPIs' jobs/*/spec, bosh-deployment */cpi.yml. Besides them,
+#: the key that has the name of the CPI's job, as of docker_cpi and warden_cpi.
 _ACCOUNTS = (
     "alicloud",
     "aws",
@@ -37,47 +38,44 @@ _NO_ACCOUNT = ("agent", "blobstore", "env", "nats", "ntp", "registry")
 def is_director(manifest: Any) -> bool:
     """Whether the data have the form of a manifest with a director in it."""
     try:
-        for _path, _properties, _job in property_homes(manifest):
-            pass
-        return bool(_group(manifest))
+        return bool((_group(manifest) or {}).get("name"))
     except (AttributeError, KeyError, TypeError):
         return False
 
 
 def job_names(manifest: Manifest) -> set[str]:
     """Names of all jobs; v1 calls them templates."""
-    return {name for name, _release in _jobs(manifest)}
+    return {job.name for job in job_properties.jobs(manifest)}
 
 
 def value(manifest: Manifest, job: str, path: str) -> Any:
-    """A property as a job gets it, by its path with dots: the job's own, its group's, or a global one.
+    """A property as a job gets it, by its path with dots: its own, or its group's over the global ones.
 
-    None where it is not set, or still has a variable that nobody has filled in.
+    A job that the manifest has not got would get those of the director's group. None if it is not set, or still has a
+    variable that nobody has filled in.
     """
-    homes = list(property_homes(manifest))
-    own = [properties for _path, properties, name in homes if name == job]
-    shared = [properties for _path, properties, name in homes if not name]
-    for properties in own + shared:
-        found: Any = properties
-        for key in path.split("."):
-            found = found.get(key) if isinstance(found, dict) else None
-        if found is not None:
-            return None if has_variable(found) else found
-    return None
+    found = job_properties.lookup(_of_job(manifest, job), path)
+    return None if has_variable(found) else found
 
 
-def has_variable(data: Any) -> bool:
-    """Whether a variable is left anywhere in the data."""
-    if isinstance(data, dict):
-        return any(has_variable(item) for item in data.values())
-    if isinstance(data, list):
-        return any(has_variable(item) for item in data)
-    return isinstance(data, str) and bool(VARIABLE.search(data))
+def setting(manifest: Manifest, job: str, path: str, default: Any) -> Any:
+    """The same with BOSH's default if it is not set; None only if a variable has no value, so that nobody knows."""
+    found = job_properties.lookup(_of_job(manifest, job), path)
+    return None if has_variable(found) else default if found is None else found
+
+
+def _of_job(manifest: Manifest, name: str) -> dict[str, Any]:
+    found = job_properties.of_job(manifest, name)
+    if found is None:
+        found = job_properties.of_job(manifest, "director")
+    return job_properties.whole(manifest, name).properties if found is None else found
 
 
 def release(manifest: Manifest) -> tuple[str, str]:
     """Name and version of the release that the director is of; an empty version where none is told."""
-    name = next((release for job, release in _jobs(manifest) if job == "director" and release), "bosh")
+    name = next(
+        (job.release for job in job_properties.jobs(manifest) if job.name == "director" and job.release), "bosh"
+    )
     rows = [row for row in manifest.get("releases") or [] if isinstance(row, dict) and row.get("name") == name]
     version = str(rows[0].get("version") or "") if rows else ""
     return name, version if re.match(r"\d", version) else ""
@@ -107,51 +105,63 @@ def persistent_disk(manifest: Manifest, cloud_config: Any = None) -> int | str |
     return "" if group.get("persistent_disks") else None
 
 
-def account(manifest: Manifest, job: str, address: str) -> dict[str, str]:
-    """The properties of a CPI's job by their paths with dots, without what is the director's own.
+def account_keys(manifest: Manifest, job: str) -> set[str]:
+    """Keys below which properties are the account of a CPI's job.
 
-    Where the director's address is in a value it is taken out, so that two directors can be compared.
+    create-env's `cloud_provider.properties` are the CPI's alone, so they name those of a CPI that nobody here knows.
     """
-    found: dict[str, str] = {}
-    for _path, properties, name in property_homes(manifest):
-        for key, content in properties.items():
-            if (name == job and key not in _NO_ACCOUNT) or (not name and key in _ACCOUNTS):
-                found |= {path: text.replace(address, "@") for path, text in _flat(content, str(key))}
-    return found
+    provider = (manifest.get("cloud_provider") or {}).get("properties") or {}
+    return {*_ACCOUNTS, job, job.removesuffix("_cpi"), *provider} - set(_NO_ACCOUNT)
+
+
+def account(manifest: Manifest, job: str, address: str, keys: Iterable[str] = ()) -> dict[str, str]:
+    """The account of a CPI's job, by paths with dots, without what is the director's own.
+
+    All properties of a job that has its own; of shared ones those below `account_keys`, and `keys` of the other
+    director's. If the director has none, those with which create-env calls the CPI (`cloud_provider.properties`).
+    Where the director's address is in a value it is taken out, so that two directors can be compared. Empty if nothing
+    was found: then nothing is known.
+    """
+    wanted = account_keys(manifest, job) | set(keys)
+    its = next((one for one in job_properties.jobs(manifest) if one.name == job), None)
+    if its is None:
+        found = {key: held for key, held in _of_job(manifest, job).items() if key in wanted}
+    else:
+        own = len(its.sources) == 1
+        found = {key: held for key, held in its.properties.items() if key in wanted or (own and key not in _NO_ACCOUNT)}
+    provider = (manifest.get("cloud_provider") or {}).get("properties") or {}
+    for properties in (found, {key: held for key, held in provider.items() if key not in _NO_ACCOUNT}):
+        flat = {
+            path: addresses.replaced(text, address, "@")
+            for key, content in properties.items()
+            for path, text in _flat(_without_agent(content) if key == job else content, str(key))
+        }
+        if flat:
+            return flat
+    return {}
+
+
+def _without_agent(content: Any) -> Any:
+    """What docker_cpi and warden_cpi have below their own name, without what is the agent's."""
+    if not isinstance(content, dict):
+        return content
+    return {key: held for key, held in content.items() if key not in _NO_ACCOUNT}
 
 
 def _flat(data: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(data, (dict, list)):
+    if data and isinstance(data, (dict, list)):
         for key, content in data.items() if isinstance(data, dict) else enumerate(data):
             yield from _flat(content, f"{path}.{key}")
-    else:
+    elif data is not None:
+        # A cluster of vSphere is a key with an empty mapping.
         yield path, str(data)
-
-
-def _groups(manifest: Manifest) -> list[dict[str, Any]]:
-    return [group for kind in ("instance_groups", "jobs") for group in manifest.get(kind) or []]
 
 
 def _group(manifest: Manifest) -> dict[str, Any] | None:
     """The instance group with the director; where no job says so, the first one."""
-    groups = _groups(manifest)
-    with_director = [group for group in groups if "director" in [name for name, _release in _jobs_of(group)]]
+    groups = [group for kind in ("instance_groups", "jobs") for group in manifest.get(kind) or []]
+    with_director = [job.group for job in job_properties.jobs(manifest) if job.name == "director"]
     return next(iter(with_director or groups), None)
-
-
-def _jobs(manifest: Manifest) -> list[tuple[str, str]]:
-    return [job for group in _groups(manifest) for job in _jobs_of(group)]
-
-
-def _jobs_of(group: dict[str, Any]) -> list[tuple[str, str]]:
-    """Name and release of each job of a group."""
-    found = []
-    for inner in ("jobs", "templates", "template"):
-        jobs = group.get(inner) or []
-        for job in jobs if isinstance(jobs, list) else [jobs]:
-            row = job if isinstance(job, dict) else {"name": job, "release": group.get("release")}
-            found.append((str(row.get("name") or ""), str(row.get("release") or "")))
-    return found
 
 
 def _rows(data: Any, key: str) -> list[dict[str, Any]]:

@@ -2,30 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is looked for and changed in director manifests, v1 (global properties) and v2 (per job)."""
+"""What is looked for and changed in director manifests, whether properties are global, of a group or of a job."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-Operation = dict[str, Any]
+from ansible_collections.bosh.ha.plugins.module_utils import addresses, job_properties
+from ansible_collections.bosh.ha.plugins.module_utils.job_properties import Operation
+
+_MONITOR, _SWITCH = "health_monitor", "hm.resurrector_enabled"
 
 
 def property_homes(manifest: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
     """Every place of a manifest that holds properties: its ops path, the properties, and the job's name or ''."""
-    if isinstance(manifest.get("properties"), dict):
-        yield "/properties", manifest["properties"], ""
-    for kind in ("instance_groups", "jobs"):
-        for group in manifest.get(kind) or []:
-            at = f"/{kind}/name={_escaped(group['name'])}"
-            if isinstance(group.get("properties"), dict):
-                yield f"{at}/properties", group["properties"], ""
-            for inner in ("jobs", "templates"):
-                for job in group.get(inner) or []:
-                    if isinstance(job, dict) and isinstance(job.get("properties"), dict):
-                        yield f"{at}/{inner}/name={_escaped(job['name'])}/properties", job["properties"], job["name"]
+    for home in job_properties.homes(manifest):
+        yield home.path, home.properties, home.job
 
 
 def strip_dns_recursor_ops(manifest: dict[str, Any]) -> list[Operation]:
@@ -38,37 +31,38 @@ def strip_dns_recursor_ops(manifest: dict[str, Any]) -> list[Operation]:
 
 
 def enable_resurrector_ops(
-    manifest: dict[str, Any], minimum_down_jobs: int = 5, percent_threshold: float = 0.2, time_threshold: int = 600
+    manifest: dict[str, Any],
+    minimum_down_jobs: int = 5,
+    percent_threshold: float = 0.2,
+    time_threshold: int = 600,
+    resolved: dict[str, Any] | None = None,
 ) -> list[Operation]:
     """Ops that switch the health monitor's resurrector on, with its thresholds (time in seconds).
 
-    v2 has them with the job health_monitor, v1 in the global properties. Numbers may come as texts, as `-e` gives them.
-    Raises ValueError where the manifest has no health monitor, or for thresholds with which it would resurrect
-    nothing. Source of the names: bosh jobs/health_monitor/spec.
+    They go to where each job health_monitor gets its properties from, so that it keeps the others. `manifest` is what
+    an ops file sees, before variables; `resolved` has names that come from variables. Numbers may come as texts, as
+    `-e` gives them. Raises ValueError if the manifest has no health monitor, if its properties come from a variable, or
+    for thresholds with which it would resurrect nothing. Source of the names: bosh v283.1.6 jobs/health_monitor/spec.
     """
     minimum_down_jobs, percent_threshold, time_threshold = _thresholds(
         minimum_down_jobs, percent_threshold, time_threshold
     )
-    homes = [
-        f"/instance_groups/name={_escaped(group['name'])}/jobs/name=health_monitor/properties?"
-        for group in manifest.get("instance_groups") or []
-        if any(job.get("name") == "health_monitor" for job in group.get("jobs") or [])
-    ]
-    if not homes and "hm" in (manifest.get("properties") or {}):
-        homes = ["/properties"]
-    if not homes:
+    monitors = [job for job in job_properties.jobs(manifest, resolved) if job.name == _MONITOR]
+    if not monitors and "hm" in (manifest.get("properties") or {}):
+        monitors = [job_properties.whole(manifest, _MONITOR)]
+    if not monitors:
         raise ValueError(f"the manifest of {manifest.get('name')} has neither a job health_monitor nor properties.hm")
     wanted = {
-        "resurrector_enabled": True,
-        "resurrector?/minimum_down_jobs": minimum_down_jobs,
-        "resurrector?/percent_threshold": percent_threshold,
-        "resurrector?/time_threshold": time_threshold,
+        _SWITCH: True,
+        "hm.resurrector.minimum_down_jobs": minimum_down_jobs,
+        "hm.resurrector.percent_threshold": percent_threshold,
+        "hm.resurrector.time_threshold": time_threshold,
     }
-    return [
-        {"type": "replace", "path": f"{home}/hm?/{key}{'' if key.endswith('?') else '?'}", "value": value}
-        for home in homes
-        for key, value in wanted.items()
-    ]
+    # Several of them may share one place.
+    found = {
+        operation["path"]: operation for job in monitors for operation in job_properties.set_operations(job, wanted)
+    }
+    return list(found.values())
 
 
 def _thresholds(minimum_down_jobs: Any, percent_threshold: Any, time_threshold: Any) -> tuple[int, float, int]:
@@ -93,11 +87,10 @@ def _thresholds(minimum_down_jobs: Any, percent_threshold: Any, time_threshold: 
 
 
 def resurrector_enabled(manifest: dict[str, Any]) -> bool:
-    """Whether a manifest switches the resurrector on anywhere."""
-    return any(
-        isinstance(properties.get("hm"), dict) and properties["hm"].get("resurrector_enabled") is True
-        for _path, properties, _job in property_homes(manifest)
-    )
+    """Whether a manifest switches the resurrector on: for a job health_monitor, or anywhere if it has no such job."""
+    monitors = [job.properties for job in job_properties.jobs(manifest) if job.name == _MONITOR]
+    places = monitors or [home.properties for home in job_properties.homes(manifest)]
+    return any(job_properties.lookup(properties, _SWITCH) is True for properties in places)
 
 
 def dead_dns_keys(manifest: dict[str, Any]) -> list[str]:
@@ -106,45 +99,37 @@ def dead_dns_keys(manifest: dict[str, Any]) -> list[str]:
     `dns.recursor` is not among them, as it is removed. Source: bosh jobs/director/spec.
     """
     found = [
-        f"{path}/dns/{_escaped(str(key))}"
+        f"{path}/dns/{job_properties.token(str(key))}"
         for path, properties, _job in property_homes(manifest)
         if isinstance(properties.get("dns"), dict)
         for key in properties["dns"]
         if key not in ("domain_name", "recursor")
     ]
-    for kind in ("instance_groups", "jobs"):
-        for group in manifest.get(kind) or []:
-            for inner in ("jobs", "templates", "template"):
-                # v1 names its templates, or has a mapping with the name.
-                jobs = group.get(inner) or []
-                jobs = jobs if isinstance(jobs, list) else [jobs]
-                if any((job.get("name") if isinstance(job, dict) else job) == "powerdns" for job in jobs):
-                    found.append(f"/{kind}/name={_escaped(group['name'])}/{inner}/name=powerdns")
-    return found
+    return found + [job.path for job in job_properties.jobs(manifest) if job.name == "powerdns"]
 
 
 def address_mentions(data: Any, address: str, path: str = "") -> list[str]:
-    """Paths of every value that names the address, as a whole word."""
+    """Paths of every value that names the address: alone, with a port, in a URL, a list, or as an end of a range."""
     if isinstance(data, dict):
         return [
             found
             for key, value in data.items()
-            for found in address_mentions(value, address, f"{path}/{_escaped(str(key))}")
+            for found in address_mentions(value, address, f"{path}/{job_properties.token(str(key))}")
         ]
     if isinstance(data, list):
-        found = []
-        for number, value in enumerate(data):
-            named = isinstance(value, dict) and value.get("name")
-            found += address_mentions(value, address, f"{path}/name={named}" if named else f"{path}/{number}")
-        return found
-    whole = rf"(?<!\d){re.escape(address)}(?!\d)"
-    return [path] if isinstance(data, str) and re.search(whole, data) else []
+        return [
+            found
+            for number, value in enumerate(data)
+            for found in address_mentions(value, address, f"{path}/{job_properties.item_token(data, number)}")
+        ]
+    return [path] if isinstance(data, str) and addresses.mentions(data, address) else []
 
 
 def without_values(data: Any, names: bool = True) -> Any:
-    """The same structure without what may be secret: of values only the names of groups, jobs and templates are left.
+    """The same structure without what may be secret: only names are left, of groups, jobs, templates, variables.
 
-    Enough for strip_dns_recursor_ops, enable_resurrector_ops and dead_dns_keys. Below `properties` no value is left.
+    Enough for strip_dns_recursor_ops, enable_resurrector_ops and dead_dns_keys. Below `properties` no value is left but
+    a variable that stands for the whole of it, so that nobody takes it for null.
     """
     if isinstance(data, dict):
         kept = {}
@@ -153,15 +138,13 @@ def without_values(data: Any, names: bool = True) -> Any:
             known = key in ("name", "template", "templates")
             kept[key] = _bare_names(value, inner) if known else without_values(value, inner)
         return kept
-    return [without_values(item, names) for item in data] if isinstance(data, list) else None
+    if isinstance(data, list):
+        return [without_values(item, names) for item in data]
+    return data if isinstance(data, str) and job_properties.VARIABLE.fullmatch(data) else None
 
 
 def _bare_names(value: Any, names: bool) -> Any:
     """A name, or the list of names that v1 has for its templates."""
-    if isinstance(value, str):
-        return value if names else None
+    if isinstance(value, str) and names:
+        return value
     return [_bare_names(item, names) for item in value] if isinstance(value, list) else without_values(value, names)
-
-
-def _escaped(token: str) -> str:
-    return token.replace("~", "~0").replace("/", "~1")

@@ -17,6 +17,8 @@ OK, UNKNOWN, WARNING, ERROR = "ok", "unknown", "warning", "error"
 VERDICTS = (OK, UNKNOWN, WARNING, ERROR)
 #: A side that was not asked, or did not answer.
 NOT_KNOWN = "not known"
+#: What to do where one side or both have nothing to compare.
+UNCOMPARED = "nothing was compared: see for yourself that both are the same"
 
 #: What one side says, its verdict, and what to do about it.
 Side = tuple[str, str, str]
@@ -32,19 +34,26 @@ def worst(verdicts: Iterable[str]) -> str:
     return max(verdicts, key=VERDICTS.index, default=OK)
 
 
+def is_nothing(value: Any) -> bool:
+    """Whether a value has nothing in it that could be compared; zero and false have."""
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        return all(is_nothing(item) for item in (value.values() if isinstance(value, dict) else value))
+    return value is None or value == ""
+
+
 def compared(what: str, source: Any, target: Any, verdict: str, do: str) -> Finding:
-    """A row for two values that must be equal; None on a side is not known."""
-    if source is None or target is None:
-        first, second = (NOT_KNOWN if value is None else value for value in (source, target))
-        return finding(what, first, second, UNKNOWN)
+    """A row for two values that must be equal; nothing on a side is not known, and two nothings are not equal."""
+    if is_nothing(source) or is_nothing(target):
+        first, second = (NOT_KNOWN if is_nothing(value) else value for value in (source, target))
+        return finding(what, first, second, UNKNOWN, UNCOMPARED)
     return finding(what, source, target) if source == target else finding(what, source, target, verdict, do)
 
 
 def secret(what: str, source: Any, target: Any, verdict: str, do: str) -> Finding:
     """The same for what must not be shown: only whether both are equal."""
-    if source is None or target is None:
-        first, second = ("not set, or not known" if value is None else "set" for value in (source, target))
-        return finding(what, first, second, UNKNOWN)
+    if is_nothing(source) or is_nothing(target):
+        first, second = ("not set, or not known" if is_nothing(value) else "set" for value in (source, target))
+        return finding(what, first, second, UNKNOWN, UNCOMPARED)
     return finding(what, "set", "the same") if source == target else finding(what, "set", "differs", verdict, do)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+from ansible_collections.bosh.ha.plugins.module_utils.addresses import among
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import CERTIFICATE_CAUSES, LOGIN_CAUSES, explain
 from ansible_collections.bosh.ha.plugins.module_utils.preflight_finding import (
     ERROR,
@@ -65,8 +66,11 @@ def _busy(seen: dict[str, Any]) -> Iterator[Finding]:
     for name in NAMES:
         said = seen["said"].get(name) or {}
         if said.get("logged_in"):
-            tasks = [f"task {row['id']}" for row in said.get("tasks") or []]
-            locks = [f"lock on {row['resource']}" for row in said.get("locks") or []]
+            if said.get("tasks") is None or said.get("locks") is None:
+                told[name] = _UNASKED
+                continue
+            tasks = [f"task {row['id']}" for row in said["tasks"]]
+            locks = [f"lock on {row['resource']}" for row in said["locks"]]
             busy = ", ".join(tasks + locks)
             told[name] = (
                 busy or "none",
@@ -81,7 +85,12 @@ def _cpis(seen: dict[str, Any]) -> Iterator[Finding]:
     if all(said.get("logged_in") for said in both):
         names = [said["director"]["cpi"] for said in both]
         yield compared("CPI, as it runs", *names, ERROR, "give Meta Micro's CPI")
-        configs = [sorted(row["name"] for row in said.get("configs") or [] if row["type"] == "cpi") for said in both]
+        if any(said.get("configs") is None for said in both):
+            yield finding(
+                "CPI configs", NOT_KNOWN, NOT_KNOWN, UNKNOWN, "the directors were not asked for their configs"
+            )
+            return
+        configs = [sorted(row["name"] for row in said["configs"] if row["type"] == "cpi") for said in both]
         told = [", ".join(names) or "none" for names in configs]
         lost = sorted(set(configs[1]) - set(configs[0]))
         do = f"{', '.join(lost)} goes with Meta's own database, which Micro's replaces" if lost else ""
@@ -110,7 +119,7 @@ def _attached(seen: dict[str, Any]) -> Iterator[Finding]:
 
 def _orphans(seen: dict[str, Any]) -> Iterator[Finding]:
     """Disks and VMs that a director let go of, and that somebody could take for those in use."""
-    addresses = {str(seen["directors"][name]["address"]) for name in NAMES}
+    ours_are = [seen["directors"][name]["address"] for name in NAMES]
     used = {
         cid
         for answer in seen["instances"].values()
@@ -126,7 +135,7 @@ def _orphans(seen: dict[str, Any]) -> Iterator[Finding]:
                 if (seen["said"].get(name) or {}).get("logged_in"):
                     told[name] = (NOT_KNOWN, UNKNOWN, "")
                 continue
-            clash = [row for row in rows if row[key] in used or addresses & set(row.get("ips") or [])]
+            clash = [row for row in rows if row[key] in used or any(among(ip, ours_are) for ip in row.get("ips") or [])]
             near = [row for row in rows if row not in clash and row["deployment"] in ours]
             text = ", ".join(f"{row[key]} of {row['deployment']}" for row in clash + near)
             others = len(rows) - len(clash) - len(near)
@@ -150,7 +159,7 @@ def _strangers(seen: dict[str, Any]) -> Finding:
         asked.append(by)
         for name in NAMES:
             address = str(seen["directors"][name]["address"])
-            rows = [vm for vm in vms if address in vm["ips"]]
+            rows = [vm for vm in vms if among(address, vm["ips"])]
             if by == DEPLOYED_BY.get(name):
                 answer = seen["instances"].get(name) or {}
                 if "instances" not in answer and len(rows) < 2:
@@ -324,6 +333,8 @@ def _room(seen: dict[str, Any], micro: dict[str, Any], meta: dict[str, Any]) -> 
     what = "room for the copy"
     if not all(host and host["store"]["total"] for host in (micro, meta)):
         return finding(what, NOT_KNOWN, NOT_KNOWN, UNKNOWN)
+    if not micro["store"]["used"]:
+        return finding(what, "0 MiB used", NOT_KNOWN, UNKNOWN, "no file system has nothing in use: see `df` on micro")
     # What lies in the staging directory is part of the copy already.
     needs = micro["store"]["used"] * float(seen["room_factor"])
     has = meta["store"]["available"] + meta["store"]["staged"]

@@ -14,13 +14,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.bosh.ha.plugins.module_utils import cloud_config, director_manifest
-from ansible_collections.bosh.ha.plugins.module_utils.director_manifest import job_names, value
+from ansible_collections.bosh.ha.plugins.module_utils import addresses, cloud_config, director_manifest
+from ansible_collections.bosh.ha.plugins.module_utils.director_manifest import job_names, setting, value
 from ansible_collections.bosh.ha.plugins.module_utils.manifests import address_mentions, strip_dns_recursor_ops
 from ansible_collections.bosh.ha.plugins.module_utils.preflight_finding import (
     ERROR,
     NOT_KNOWN,
     OK,
+    UNCOMPARED,
     UNKNOWN,
     WARNING,
     Finding,
@@ -35,11 +36,13 @@ Manifests = dict[str, dict[str, Any]]
 
 #: Keys of an account that say where it is; the others are credentials, or differ with good reason.
 _PLACES = re.compile(
-    r"^(aws\.region|aws\.ec2_endpoint|azure\.(environment|subscription_id|tenant_id)|docker\.host|google\.project"
-    r"|openstack\.(auth_url|domain|project|project_id|region|tenant)|vcd\.(url|entities\..*)"
+    r"^(alicloud\.region|aws\.(region|ec2_endpoint)|azure\.(environment|subscription_id|tenant_id)"
+    r"|cloudstack\.(endpoint|default_zone)|(docker_cpi\.)?docker\.host|google\.project"
+    r"|openstack\.(auth_url|domain|project|project_id|region|tenant)|(virtualbox_cpi\.)?host|vcd\.(url|entities\..*)"
     r"|vcenter\.(address|host|datacenters\.\d+\.name))$"
 )
-_DAEMON_OF_ITS_OWN = re.compile(r"^(unix:|tcp://(127\.|localhost|@))")
+_DOCKER_HOSTS = ("docker.host", "docker_cpi.docker.host")
+_DAEMON_OF_ITS_OWN = re.compile(r"^(unix:|tcp://(127\.|localhost|\[?::1\]?[:/]|\[?@))")
 #: What names the place of the blobs, and what opens it. Source: bosh jobs/director/spec.
 _BLOB_PLACES = ("bucket_name", "folder_name", "host", "account_name", "container_name", "s3_region")
 _BLOB_KEYS = ("access_key_id", "secret_access_key", "json_key", "account_key", "encryption_key")
@@ -78,35 +81,48 @@ def _readable(manifests: Manifests) -> Iterator[Finding]:
 
 
 def _database(seen: dict[str, Any], micro: dict[str, Any], meta: dict[str, Any]) -> Iterator[Finding]:
-    texts, outside = [], []
+    texts: list[str] = []
+    outside: list[str] = []
+    unfilled: list[str] = []
     for name, manifest in (("micro", micro), ("meta", meta)):
-        adapter = value(manifest, "director", "director.db.adapter") or "postgres"
-        host = str(value(manifest, "director", "director.db.host") or _LOCAL[0])
-        elsewhere = host not in (*_LOCAL, seen["directors"][name]["address"]) or adapter != "postgres"
-        outside += [name] if elsewhere else []
-        texts.append(f"{adapter} at {host}" if elsewhere else "postgres in its own store")
-    yield finding(
-        "database",
-        *texts,
-        ERROR if outside else OK,
-        "what is copied is the persistent disk: a database elsewhere does not come along" if outside else "",
-    )
+        adapter = setting(manifest, "director", "director.db.adapter", "postgres")
+        host = setting(manifest, "director", "director.db.host", _LOCAL[0])
+        if adapter is None or host is None:
+            unfilled.append(name)
+            texts.append(NOT_KNOWN)
+            continue
+        local = host == "localhost" or addresses.among(host, (*_LOCAL, seen["directors"][name]["address"]))
+        outside += [] if local and adapter == "postgres" else [name]
+        texts.append(f"{adapter} at {host}" if name in outside else "postgres in its own store")
+    if outside:
+        do = "what is copied is the persistent disk: a database elsewhere does not come along"
+        yield finding("database", *texts, ERROR, do)
+    elif unfilled:
+        do = f"director.db of {' and '.join(unfilled)} has variables without a value: see that it is in the own store"
+        yield finding("database", *texts, UNKNOWN, do)
+    else:
+        yield finding("database", *texts)
     for what, path in (("user", "user"), ("name", "database")):
-        found = [
-            value(manifest, "postgres", f"postgres.{path}")
-            or value(manifest, "director", f"director.db.{path}")
-            or "bosh"
-            for manifest in (micro, meta)
-        ]
+        found = [_of_database(manifest, path) for manifest in (micro, meta)]
         do = f"set postgres.{path} and director.db.{path} of Meta to Micro's: it is never set again at a start"
         yield compared(f"database's {what}", *found, ERROR, do)
+
+
+def _of_database(manifest: dict[str, Any], path: str) -> str | None:
+    """A setting of the database, BOSH's default if it has none, None for a variable without a value."""
+    for job, prefix in (("postgres", "postgres"), ("director", "director.db")):
+        found = setting(manifest, job, f"{prefix}.{path}", "")
+        if found is None or found:
+            return found
+    return "bosh"
 
 
 def _keys(micro: dict[str, Any], meta: dict[str, Any]) -> Iterator[Finding]:
     both = [job_names(micro), job_names(meta)]
     for job, keys in _KEYS.items():
         has = [job in names for names in both]
-        told = ["there" if there else "none" for there in has]
+        # A manifest that names no job at all does not tell.
+        told = [None if not names else "there" if there else "none" for names, there in zip(both, has, strict=True)]
         yield compared(
             f"job {job}",
             *told,
@@ -121,7 +137,9 @@ def _keys(micro: dict[str, Any], meta: dict[str, Any]) -> Iterator[Finding]:
         yield compared("director's name", *names, ERROR, "give Meta Micro's name: CredHub's paths begin with it")
     else:
         # Its data do not have it: docs/preflight.md.
-        yield finding("director's name", *(name or NOT_KNOWN for name in names))
+        known = not any(name is None for name in names)
+        told = [name or NOT_KNOWN for name in names]
+        yield finding("director's name", *told, OK if known else UNKNOWN, "" if known else "director.name is not set")
 
 
 def _cpi(seen: dict[str, Any], micro: dict[str, Any], meta: dict[str, Any]) -> Iterator[Finding]:
@@ -139,16 +157,27 @@ def _cpi(seen: dict[str, Any], micro: dict[str, Any], meta: dict[str, Any]) -> I
     )
     if None in jobs:
         return
+    both = list(zip((micro, meta), map(str, jobs), strict=True))
+    keys = {key for manifest, job in both for key in director_manifest.account_keys(manifest, job)}
     accounts = [
-        director_manifest.account(manifest, str(job), str(seen["directors"][name]["address"]))
-        for manifest, job, name in zip((micro, meta), jobs, ("micro", "meta"), strict=True)
+        director_manifest.account(manifest, job, str(seen["directors"][name]["address"]), keys)
+        for (manifest, job), name in zip(both, ("micro", "meta"), strict=True)
     ]
-    variables = [key for key in accounts[0] if director_manifest.has_variable([each.get(key) for each in accounts])]
+    variables = sorted(
+        key
+        for key in accounts[0].keys() | accounts[1]
+        if director_manifest.has_variable([each.get(key) for each in accounts])
+    )
     differ = sorted(key for key in accounts[0].keys() | accounts[1] if accounts[0].get(key) != accounts[1].get(key))
     places = [key for key in differ if _PLACES.match(key)]
     own = [key for key in differ if key not in places]
     told = [f"{len(each)} properties" for each in accounts]
-    if variables:
+    if not any(accounts):
+        do = (
+            f"no manifest has properties of {jobs[0]}, in its job, its group or cloud_provider.properties: {UNCOMPARED}"
+        )
+        yield finding("CPI's account", *told, UNKNOWN, do)
+    elif variables:
         yield finding("CPI's account", *told, UNKNOWN, f"variables without a value: {', '.join(variables)}")
     elif places:
         yield finding(
@@ -164,7 +193,7 @@ def _cpi(seen: dict[str, Any], micro: dict[str, Any], meta: dict[str, Any]) -> I
         )
     else:
         yield finding("CPI's account", told[0], "the same")
-    if any(_DAEMON_OF_ITS_OWN.match(each.get("docker.host", "")) for each in accounts):
+    if any(_DAEMON_OF_ITS_OWN.match(each.get(key, "")) for each in accounts for key in _DOCKER_HOSTS):
         yield finding(
             "Docker's daemon",
             *("" for _each in accounts),
@@ -174,7 +203,7 @@ def _cpi(seen: dict[str, Any], micro: dict[str, Any], meta: dict[str, Any]) -> I
 
 
 def _blobstore(micro: dict[str, Any], meta: dict[str, Any]) -> Iterator[Finding]:
-    providers = [str(value(manifest, "director", "blobstore.provider") or "dav") for manifest in (micro, meta)]
+    providers = [setting(manifest, "director", "blobstore.provider", "dav") for manifest in (micro, meta)]
     yield compared(
         "blobstore", *providers, ERROR, "the blobs stay where Micro's provider has them: give Meta the same one"
     )
@@ -246,26 +275,34 @@ def _mentions(seen: dict[str, Any], manifests: Manifests) -> Iterator[Finding]:
         if row["type"] == "runtime"
     ]
     do = "Meta takes Micro's configs over, and Micro will be gone"
-    yield finding(
-        "Micro's address in configs",
-        "",
-        ", ".join(dict.fromkeys(places)) or "nowhere",
-        WARNING if places else OK,
-        do if places else "",
-    )
+    what, names = "Micro's address in configs", ("micro", "primary", "meta")
+    asked = any(configs_of(seen, name) or (seen["said"].get(name) or {}).get("mentions") is not None for name in names)
+    if places or asked:
+        where = ", ".join(dict.fromkeys(places)) or "nowhere"
+        yield finding(what, "", where, WARNING if places else OK, do if places else "")
+    else:
+        yield finding(what, "", NOT_KNOWN, UNKNOWN, "no config is known: name the cloud configs in bosh_ha_directors")
 
 
 def _static(seen: dict[str, Any]) -> Finding:
     what, held = "own address static", []
-    known = [name for name in ("micro", "primary", "meta") if configs_of(seen, name)]
+    unclear = []
     for by, whose in (("micro", "micro"), ("micro", "meta"), ("primary", "primary"), ("meta", "meta")):
         address = str(seen["directors"][whose]["address"])
-        if any(cloud_config.static_holds(config, address) for config in configs_of(seen, by)):
+        answers = [cloud_config.static_holds(config, address) for config in configs_of(seen, by)]
+        if True in answers:
             held.append(f"{address} ({whose}'s) in the cloud config of {by}")
+        elif None in answers:
+            unclear.append(by)
     if held:
         do = "take it out of static: a director refuses its own address there, and Meta takes Micro's cloud config over"
         return finding(what, "", ", ".join(held), ERROR, do)
-    if "micro" not in known:
+    if unclear:
+        do = (
+            f"the cloud config of {' and '.join(dict.fromkeys(unclear))} has no subnet, or ranges that are no addresses"
+        )
+        return finding(what, NOT_KNOWN, NOT_KNOWN, UNKNOWN, do)
+    if not configs_of(seen, "micro"):
         return finding(
             what, NOT_KNOWN, NOT_KNOWN, UNKNOWN, "name bosh_ha_directors.micro.cloud_config to have it looked at"
         )

@@ -88,8 +88,8 @@ def adoptable(seen: dict[str, Any], manifests: Manifests) -> Iterator[Finding]:
                 what,
                 "set" if source else NOT_KNOWN,
                 "not deployed yet" if to_come else NOT_KNOWN,
-                OK if to_come else UNKNOWN,
-                "" if to_come else "a Meta that is still to be deployed gets Micro's",
+                OK if to_come and source else UNKNOWN,
+                "" if to_come and source else "a Meta that is still to be deployed gets Micro's",
             )
         else:
             yield secret(what, source, _together(meta, job, paths), WARNING, do)

@@ -11,13 +11,13 @@ names, keys and the address that its agents dial.
 from __future__ import annotations
 
 import copy
-import ipaddress
 import re
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible.module_utils.compat.version import LooseVersion
+from ansible_collections.bosh.ha.plugins.module_utils import addresses as ip
 from ansible_collections.bosh.ha.plugins.module_utils import artifacts
 from ansible_collections.bosh.ha.plugins.module_utils.manifests import address_mentions, property_homes
 
@@ -100,7 +100,7 @@ def rebuilt(
             properties["hm"]["resurrector_enabled"] = False
             notes.append("the resurrector is off, so that nothing is recreated before you say so")
         dns = properties.get("dns")
-        if isinstance(dns, dict) and dns.get("recursor") == addresses["micro"]:
+        if isinstance(dns, dict) and ip.same(dns.get("recursor"), addresses["micro"]):
             del dns["recursor"]
             notes.append(f"dns.recursor is left out: {addresses['micro']} is Micro's")
     unknown = sorted(_variables(manifest) - {TLS})
@@ -117,7 +117,7 @@ def rebuilt(
             "options": {
                 "ca": CA,
                 "common_name": addresses["primary"],
-                "alternative_names": [addresses["primary"], "127.0.0.1"],
+                "alternative_names": _agent_names(provider["mbus"], addresses["primary"]),
             },
         },
     ]
@@ -186,28 +186,37 @@ def _networks(micro: Data, group: Data, addresses: dict[str, str]) -> list[Data]
     own, other = addresses["micro"], addresses["primary"]
     networks, moved = [], False
     for one in group.get("networks") or []:
-        ips = [str(ip) for ip in one.get("static_ips") or []]
-        if own in ips:
+        ips = [str(held) for held in one.get("static_ips") or []]
+        if ip.among(own, ips):
             moved = True
             definition: Data = next((n for n in micro.get("networks") or [] if n.get("name") == one.get("name")), {})
             ranges = [str(subnet.get("range")) for subnet in definition.get("subnets") or []]
-            if definition.get("type", "manual") == "manual" and not any(_holds(held, other) for held in ranges):
+            if definition.get("type", "manual") == "manual" and not any(ip.holds(held, other) for held in ranges):
                 raise ValueError(
                     f"Micro's network {one.get('name')} ({', '.join(ranges)}) does not hold Primary's address {other}, "
                     "at which its agents look for it: give Micro's network in an ops file"
                 )
-            one = one | {"static_ips": [other if ip == own else ip for ip in ips]}
+            one = one | {"static_ips": [other if ip.same(held, own) else held for held in ips]}
         networks.append(one)
     if not moved:
         raise ValueError(f"Micro's manifest does not have its address {own} among its static IPs")
     return networks
 
 
-def _holds(range_: str, address: str) -> bool:
+def _agent_names(mbus: str, address: str) -> list[str]:
+    """Names for the certificate of the agent's endpoint: the CLI checks the host of `cloud_provider.mbus`.
+
+    That may be an external address or a host name (bosh-deployment external-ip-not-recommended.yml). Source: bosh-cli
+    v7.10.6 agentclient's HTTP client (httpclient.CreateDefaultClient, which verifies the host).
+    """
     try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(range_)
+        host = ip.host_of(mbus)
     except ValueError:
-        return False
+        host = ""
+    if not host:
+        raise ValueError("Micro's manifest: cloud_provider.mbus has no host, at which create-env would reach the agent")
+    known = [address, "127.0.0.1"]
+    return known if ip.among(host, known) else [*known, host]
 
 
 def _with_static(network: Data, addresses: dict[str, str]) -> Data:
@@ -221,14 +230,14 @@ def _with_static(network: Data, addresses: dict[str, str]) -> Data:
 
 
 def _moved(data: Any, addresses: dict[str, str]) -> Any:
-    """The same with Primary's address wherever Micro's is named as a whole word."""
+    """The same with Primary's address wherever a value names Micro's."""
     if isinstance(data, dict):
         return {key: _moved(value, addresses) for key, value in data.items()}
     if isinstance(data, list):
         return [_moved(item, addresses) for item in data]
     if not isinstance(data, str):
         return data
-    return re.sub(rf"(?<![\d.]){re.escape(addresses['micro'])}(?![\d]|\.\d)", addresses["primary"], data)
+    return ip.replaced(data, addresses["micro"], addresses["primary"])
 
 
 def _with_tls(data: Any, old: str | None, tls: str) -> Any:

@@ -30,7 +30,7 @@ from typing import Any
 
 import httpx
 
-from boshlab import render
+from boshlab import properties, render
 from boshlab.bosh_cli import template
 from boshlab.bosh_cli.client import Session, go_reason
 from boshlab.bosh_cli.commands import flags_of, tar_member
@@ -121,7 +121,11 @@ class Manifest:
 
     def check(self) -> None:
         """Find the one instance group and see that all that is referred to is there."""
-        groups = self.data.get("instance_groups") or self.data.get("jobs") or []
+        both = [key for key in ("jobs", "instance_groups") if self.data.get(key)]
+        if len(both) > 1:
+            # bosh-cli v7.10.6 deployment/manifest/parser.go
+            raise BoshError("Deployment specifies both jobs and instance_groups keys, only one is allowed")
+        groups = self.data[both[0]] if both else []
         problems = []
         if not self.data.get("name"):
             problems.append("name must be provided")
@@ -179,8 +183,7 @@ class Manifest:
     def templates(self) -> list[dict[str, Any]]:
         """The group's jobs with their properties: a job's own ones, else the group's, else the global ones."""
         jobs = self.group.get("jobs") or self.group.get("templates") or []
-        fallback = _merged(self.data.get("properties") or {}, self.group.get("properties") or {})
-        return [{**job, "properties": job.get("properties", fallback)} for job in jobs]
+        return [{**job, "properties": properties.of_job(self.data, self.group, job)} for job in jobs]
 
     def networks(self) -> dict[str, Any]:
         """Network settings of the VM by name, as the CPI and the agent take them."""
@@ -231,14 +234,6 @@ class Manifest:
         if found is None:
             raise BoshError(f"installation release '{name}' must refer to a release in releases")
         return found
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    result = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
-    return result
 
 
 def _tarball(url: str, sha1: str, base: Path) -> Path:
@@ -498,7 +493,7 @@ class Environment:
     ) -> dict[str, tuple[bytes, int]]:
         try:
             return render.render_job(self._job(reference), properties, spec)
-        except (render.MissingProperty, render.jinja2.TemplateError) as error:
+        except render.Unrendered as error:
             raise BoshError(f"Rendering job '{reference['name']}'", [BoshError(str(error))]) from error
 
     def install_cpi(self) -> None:

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from boshlab.director.clients import Blobstore
 from boshlab.director.db import Config, Deployment, Instance, Release, ReleaseVersion, Stemcell, Template
 from boshlab.director.tasks import Failure
-from boshlab.render import load_job, render_job, rendered_archive
+from boshlab.properties import of_job
+from boshlab.render import Unrendered, load_job, render_job, rendered_archive
 
 REDACTED = "<redacted>"
 #: Mappings whose values are not shown (manifest/redactor.rb).
@@ -149,6 +150,7 @@ def plan(session: Session, blobstore: Blobstore, manifest: dict[str, Any], own_a
     _cloud_id, cloud = cloud_config(session)
     versions, bodies = release_versions(session, manifest), stemcells(session, manifest)
     wanted = []
+    unrendered: dict[str, dict[str, str]] = {}
     for group in manifest.get("instance_groups") or []:
         networks: dict[str, Any] = {}
         addresses: list[str] = []
@@ -204,21 +206,18 @@ def plan(session: Session, blobstore: Blobstore, manifest: dict[str, Any], own_a
                 )
                 if not template:
                     raise Failure(f"Job '{job['name']}' of release '{job['release']}' doesn't exist", 60003)
-                properties = {
-                    **(manifest.get("properties") or {}),
-                    **(job.get("properties") or group.get("properties") or {}),
-                }
+                for holder in (manifest, group, job):
+                    check_properties(holder)
+                properties = of_job(manifest, group, job)
                 try:
                     rendered.append(
                         (job["name"], render_job(load_job(blobstore.get(template.blobstore_id)), properties, spec))
                     )
-                except Exception as error:
-                    raise Failure(
-                        "Unable to render instance groups for deployment. Errors are:\n"
-                        "  - Unable to render jobs for instance group "
-                        f"'{group['name']}'. Errors are:\n    - {error}",
-                        100,
-                    ) from error
+                except Unrendered as error:
+                    unrendered.setdefault(group["name"], {})[job["name"]] = str(error)
+            if unrendered:
+                # All errors of all groups are told at once.
+                continue
             archive, digest = rendered_archive(rendered)
             apply = {
                 "deployment": manifest["name"],
@@ -247,7 +246,28 @@ def plan(session: Session, blobstore: Blobstore, manifest: dict[str, Any], own_a
                 "env": group.get("env") or {},
             }
             wanted.append(Wanted(group, index, full, archive, digest, disk_mb))
+    if unrendered:
+        raise Failure(_render_errors(unrendered), 100)
     return wanted
+
+
+def check_properties(data: dict[str, Any]) -> None:
+    """Raises Failure for properties that are no mapping; a director takes no null. Source: validation_helper.rb."""
+    held = data.get("properties", {})
+    if not isinstance(held, dict):
+        value = "nil" if held is None else json.dumps(held)
+        raise Failure(f"Property 'properties' value ({value}) did not match the required type 'Hash'", 40000)
+
+
+def _render_errors(unrendered: dict[str, dict[str, str]]) -> str:
+    """As the real director words it. Sources: jobs/update_deployment.rb, core/templates/job_instance_renderer.rb."""
+    lines = ["Unable to render instance groups for deployment. Errors are:"]
+    for group, jobs in unrendered.items():
+        lines.append(f"  - Unable to render jobs for instance group '{group}'. Errors are:")
+        for text in jobs.values():
+            first, *rest = text.splitlines()
+            lines += [f"    - {first}", *(f"    {line}" for line in rest)]
+    return "\n".join(lines)
 
 
 def find_instance(session: Session, deployment: Deployment, wanted: Wanted) -> Instance | None:

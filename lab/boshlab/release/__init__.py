@@ -21,7 +21,8 @@ RELEASES = Path(__file__).parent
 
 def job_tarball(directory: Path) -> bytes:
     spec = yaml.safe_load((directory / "spec.yml").read_text(encoding="utf-8"))
-    manifest = {"name": directory.name, "templates": spec["templates"], "packages": [], "properties": {}}
+    manifest = {"name": directory.name, "templates": spec["templates"], "packages": []}
+    manifest["properties"] = spec.get("properties") or {}
     files = {"job.MF": yaml.safe_dump(manifest).encode(), "monit": (directory / "monit").read_bytes()}
     files |= {f"templates/{name}": _template(directory, name).read_bytes() for name in spec["templates"]}
     return tgz(files)

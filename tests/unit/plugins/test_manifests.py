@@ -38,7 +38,9 @@ MANIFESTS = st.fixed_dictionaries(
 def remove(manifest, operation):
     """What `bosh interpolate` does with a remove, for the paths that we write."""
     manifest = copy.deepcopy(manifest)
-    *way, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+    *way, last = [
+        part.replace("~7", ":").replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]
+    ]
     at = manifest
     for part in way:
         at = next(item for item in at if item["name"] == part.partition("=")[2]) if isinstance(at, list) else at[part]
@@ -87,7 +89,7 @@ def test_the_resurrector_of_a_v2_manifest():
         "instance_groups": [{"name": "bosh", "jobs": [{"name": "nats"}, {"name": "health_monitor"}]}],
     }
     operations = manifests.enable_resurrector_ops(manifest)
-    home = "/instance_groups/name=bosh/jobs/name=health_monitor/properties?/hm?"
+    home = "/instance_groups/name=bosh/properties?/hm?"
     assert {operation["path"]: operation["value"] for operation in operations} == {
         f"{home}/resurrector_enabled?": True,
         f"{home}/resurrector?/minimum_down_jobs?": 5,
