@@ -175,8 +175,8 @@ class Actions:
             os.replace(link, JOBS / name)
             text = (target / name / "monit").read_text(encoding="utf-8")
             if text.strip():
-                # The last job first (bosh-agent v2.874, concrete_applier.go, ConfigureJobs). Monit reads the last file first, so
-                # that it starts and stops in the manifest's order: postgres before director.
+                # As ConfigureJobs does (bosh-agent v2.874, concrete_applier.go). Monit reads the last file first, so it
+                # starts and stops in the manifest's order: postgres before director.
                 wanted_files[f"{9000 - number:04}_{name}.monitrc"] = text
         for old in [path for path in monit_jobs.iterdir() if path.name not in wanted_files]:
             old.unlink()
