@@ -175,8 +175,8 @@ KILLED: list[Case | Chain] = [
         group=CONTROL,
         what="The control node dies when Micro's workers are stopped and its director still runs",
         it=(
-            "Micro answers, and queues what it is asked for. A note on its host names the workers, and the next run starts them "
-            "before anything else."
+            "Micro answers, and queues what it is asked for. A note on its host names the workers, and the next run "
+            "starts them before anything else."
         ),
         you=AGAIN,
         start="deployed",
