@@ -197,6 +197,14 @@ async def resurrect(
     say(f"{deployment}: asked the director to scan and fix {groups}: {answer.status_code} {answer.text.strip()[:200]}")
 
 
+async def answer_healthz(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What monit's rule asks for (api_controller.rb): open only once the bus is there (runner.rb, run)."""
+    await reader.readline()
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
 async def main() -> None:
     config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     directory = Path(config["config_dir"])
@@ -216,6 +224,7 @@ async def main() -> None:
     bus = await nats.connect(config["nats"], tls=context, max_reconnect_attempts=-1, reconnect_time_wait=2)
     for kind in ("heartbeat", "alert", "shutdown"):
         await bus.subscribe(f"hm.agent.{kind}.*", cb=heard)
+    await asyncio.start_server(answer_healthz, "127.0.0.1", config["http_port"])
     say("listening")
     async with httpx.AsyncClient(
         base_url=config["director"],

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from boshlab import cpi, image, load, paths, probe, snapshots, workspace
+from boshlab import cpi, image, load, monit, paths, probe, snapshots, workspace
 from boshlab.podman import Podman, PodmanError
 
 CONTAINERS_CONF = """[containers]
@@ -230,9 +230,8 @@ def status(_options: argparse.Namespace) -> None:
         said = ""
         if vm["state"] == "running":
             summary = podman("exec", vm["cid"], "sh", "-c", "/var/vcap/bosh/bin/monit summary 2>/dev/null || true")
-            rows = [line.split() for line in summary.splitlines() if line.rstrip().endswith("Process")]
-            ok = sum(1 for row in rows if row[1] == "OK")
-            said = f"{ok} of {len(rows)} running"
+            states = list(monit.parse(summary).values())
+            said = f"{states.count('running')} of {len(states)} running"
         print(f"{names.get(vm['ip'], ''):11}{vm['ip']:13}{vm['cid']:14}{vm['state']:10}{vm['disk']:22}{said}")
 
 

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from boshlab import cpi, paths, probe
+from boshlab import cpi, monit, paths, probe
 from boshlab.podman import Podman
 
 #: Of the state directory: what belongs to the running service, and disks, which are copied each by itself.
@@ -70,8 +70,7 @@ def remove(name: str) -> None:
 
 def monit_states(summary: str) -> dict[str, str]:
     """State of each of monit's processes, lower case, from its summary."""
-    rows = (re.match(r"^\s*(\S+)\s{2,}(\S.*?)\s{2,}Process\s*$", line) for line in summary.splitlines())
-    return {row.group(1): row.group(2).lower() for row in rows if row}
+    return {name: state.lower() for name, state in monit.parse(summary).items()}
 
 
 def disks() -> dict[str, Path]:
@@ -221,7 +220,7 @@ def _unsettled(run: Run, vm: dict[str, Any]) -> str:
         # What was on its way somewhere need not be on its way again. A stopped one whose job file somebody took away
         # while monit ran is not known to monit any more.
         gone = state == "not monitored" and name not in states
-        if state in ("ok", "not monitored") and states.get(name) != state and not gone:
+        if state in ("running", "not monitored") and states.get(name) != state and not gone:
             return f"monit says '{states.get(name, 'nothing')}' of {name}, not '{state}'"
     if vm["uuid"] and uuid_at(vm["address"]) != vm["uuid"]:
         return f"its director does not answer as {vm['uuid']}"

@@ -125,19 +125,22 @@ def test_every_request_gets_a_value_or_an_exception(method: str, arguments: list
 @pytest.mark.parametrize(
     ("states", "said"),
     [
-        (["OK", "OK"], "running"),
+        (["running", "running"], "running"),
         ([], "running"),
-        (["OK", "Initializing"], "starting"),
-        (["OK", "Not monitored - start pe..."], "starting"),
-        (["OK", "Not monitored"], "failing"),
-        (["OK", "Does not exist"], "failing"),
+        (["running", "initializing"], "starting"),
+        (["Does not exist", "initializing - start pending"], "starting"),
+        (["running", "running - stop pending"], "running"),
+        (["running", "not monitored - start pending"], "failing"),
+        (["running", "not monitored"], "failing"),
+        (["running", "Does not exist"], "failing"),
+        (["running", "Connection failed"], "failing"),
     ],
 )
 def test_the_state_of_jobs_is_monits(
     states: list[str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    rows = "\n".join(f" p{n}                    {state:30}  Process" for n, state in enumerate(states))
-    summary = f"Monit 5.33.0 uptime: 1m\n Service Name   Status   Type\n{rows}\n vm   OK   System\n"
+    rows = "\n".join(f"Process 'p{n}'                        {state}" for n, state in enumerate(states))
+    summary = f"The Monit daemon 5.2.5 uptime: 1m \n\n{rows}\nSystem 'system_vm'    running\n\n"
     monkeypatch.setattr(actions, "run", lambda *_words, **_options: summary)
     monkeypatch.setattr(actions, "STOPPED", tmp_path / "stopped")
     assert len(actions.monit_states()) == len(states)

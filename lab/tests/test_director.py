@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from boshlab.director import instances, jobs, plan, tasks
 from boshlab.director.api import application
 from boshlab.director.clients import AgentTimeout
 from boshlab.director.db import (
+    DelayedJob,
     Deployment,
     DeploymentProblem,
     Event,
@@ -85,14 +87,19 @@ class Director:
             connection.execute(statement)
 
     def add(self, *rows: Any) -> None:
+        """Rows as they are; a task that is queued gets its row in the workers' queue, too."""
         with Session(self.engine) as session, session.begin():
             session.add_all(rows)
+            session.flush()
+            queued = [row for row in rows if isinstance(row, Task) and row.state == "queued"]
+            session.add_all([DelayedJob(task_id=task.id) for task in queued])
 
     def work(self, config: dict[str, Any] | None = None) -> dict[str, Any]:
         """Do the task that is queued and return how it ended, with its events."""
-        taken = tasks._take(self.engine)
+        taken = tasks.take(self.engine, "worker_1")
         assert taken
         tasks.run(self.engine, config or CONFIG, jobs.JOBS, *taken)
+        tasks.done(self.engine, taken[0])
         text = self.client.get(f"/tasks/{taken[0]}/output", params={"type": "event"}).text
         events = [json.loads(line) for line in text.splitlines()]
         return self.client.get(f"/tasks/{taken[0]}").json() | {"events": events}
@@ -334,16 +341,75 @@ def test_a_held_lock_fails_the_task_at_once_and_an_expired_one_does_not(director
         assert session.scalars(sa.select(Lock)).all() == []
 
 
-def test_what_a_killed_worker_left_ends_when_the_director_starts(director: Director) -> None:
+def _queue(director: Director) -> int:
+    with Session(director.engine) as session:
+        return tasks.start(session, "a", "scan", "x", name="d")
+
+
+def _rows(director: Director) -> list[tuple[int, str | None]]:
+    with Session(director.engine) as session:
+        return [(row.task_id, row.locked_by) for row in session.scalars(sa.select(DelayedJob).order_by(DelayedJob.id))]
+
+
+def test_each_worker_takes_a_row_that_nobody_has(director: Director) -> None:
+    first, second = _queue(director), _queue(director)
+    assert tasks.take(director.engine, "worker_1") == (first, "scan", {"name": "d"})
+    assert tasks.take(director.engine, "worker_2") == (second, "scan", {"name": "d"})
+    assert tasks.take(director.engine, "worker_3") is None
+    assert _rows(director) == [(first, "worker_1"), (second, "worker_2")]
+
+
+def test_a_killed_workers_row_is_taken_and_refused_by_its_namesake_only(director: Director) -> None:
+    """As in a copied store: the task stays as it is, and does not run twice."""
+    task = _queue(director)
+    assert tasks.take(director.engine, "worker_1")
+    assert tasks.take(director.engine, "worker_2") is None
+    assert _rows(director) == [(task, "worker_1")]
+    assert tasks.take(director.engine, "worker_1") is None
+    assert _rows(director) == []
+    assert director.client.get(f"/tasks/{task}").json()["state"] == "processing"
+
+
+def test_no_start_of_a_director_recovers_a_task_or_its_lock(director: Director) -> None:
     director.add(
-        Task(username="a", type="scan", description="x", state="processing"),
-        Task(username="a", type="scan", description="x", state="queued"),
+        Task(username="a", type="scan", description="x", state="processing", checkpoint_time=now()),
         Lock(name="lock:deployment:d", uid="u", task_id="1", expired_at=now() + timedelta(seconds=240)),
-        Lock(name="lock:deployment:e", uid="v", task_id="9", expired_at=now() + timedelta(seconds=240)),
     )
-    tasks.recover(director.engine)
-    assert [director.client.get(f"/tasks/{n}").json()["state"] for n in (1, 2)] == ["error", "queued"]
-    assert [lock["resource"] for lock in director.client.get("/locks").json()] == [["e"]]
+    migrate(director.engine, {})
+    assert director.client.get("/tasks/1").json()["state"] == "processing"
+    assert [lock["resource"] for lock in director.client.get("/locks").json()] == [["d"]]
+
+
+@pytest.mark.parametrize(
+    ("state", "silent", "then"),
+    [
+        ("processing", 179, "processing"),
+        ("processing", 181, "timeout"),
+        ("cancelling", 181, "timeout"),
+        ("queued", 181, "queued"),
+        ("done", 181, "done"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/tasks/1", "/tasks?verbose=2"])
+def test_a_task_without_a_checkpoint_times_out_when_it_is_asked_for(
+    director: Director, state: str, silent: int, then: str, path: str
+) -> None:
+    seen = now() - timedelta(seconds=silent)
+    director.add(Task(username="a", type="scan", description="x", state=state, checkpoint_time=seen))
+    answer = director.client.get(path).json()
+    assert (answer if isinstance(answer, dict) else answer[0])["state"] == then
+    with Session(director.engine) as session:
+        assert session.get_one(Task, 1).state == then
+
+
+def test_a_task_that_is_worked_on_has_checkpoints(director: Director, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "CHECKPOINT_SECONDS", 0.05)
+    began = now() - timedelta(seconds=1000)
+    director.add(Task(username="a", type="slow", description="x", state="processing", checkpoint_time=began))
+    tasks.run(director.engine, CONFIG, {"slow": lambda _context: time.sleep(0.3)}, 1, "slow", {})
+    with Session(director.engine) as session:
+        noted = session.get_one(Task, 1).checkpoint_time
+    assert noted is not None and noted > began
 
 
 # Cloud check

@@ -84,7 +84,7 @@ class Lab:
 
     def __init__(self, root: Path) -> None:
         self.podman = FakePodman(root)
-        self.monit = {"vm-1": "  postgres                         OK                          Process"}
+        self.monit = {"vm-1": "Process 'postgres'                  running"}
         for directory in (paths.DISKS, paths.VMS, paths.WORKSPACE):
             directory.mkdir(parents=True)
         (paths.WORKSPACE / "state.json").write_text("one")
@@ -266,12 +266,12 @@ def test_what_monit_had_stopped_is_not_started_by_the_boot(lab: Lab) -> None:
 
 
 def test_it_waits_until_monit_says_what_it_said(lab: Lab) -> None:
-    lab.monit["vm-1"] += "\n  nats        Not monitored      Process\n  director    Initializing   Process\n"
-    assert lab.keep()["vms"][0]["monit"] == {"postgres": "ok", "nats": "not monitored", "director": "initializing"}
-    lab.monit["vm-1"] = lab.monit["vm-1"].replace("Initializing", "OK")
+    lab.monit["vm-1"] += "\nProcess 'nats'        not monitored\nProcess 'director'    initializing\n"
+    assert lab.keep()["vms"][0]["monit"] == {"postgres": "running", "nats": "not monitored", "director": "initializing"}
+    lab.monit["vm-1"] = lab.monit["vm-1"].replace("initializing", "running")
     lab.back()
-    lab.monit["vm-1"] = lab.monit["vm-1"].replace("Not monitored", "OK")
-    with pytest.raises(snapshots.SnapshotError, match=r"monit says 'ok' of nats, not 'not monitored'"):
+    lab.monit["vm-1"] = lab.monit["vm-1"].replace("not monitored", "running")
+    with pytest.raises(snapshots.SnapshotError, match=r"monit says 'running' of nats, not 'not monitored'"):
         lab.back()
     lab.monit.clear()
     with pytest.raises(snapshots.SnapshotError, match=r"vm-1 at 10.10.0.3 is not what it was.*'nothing' of postgres"):

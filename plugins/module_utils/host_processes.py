@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.bosh.ha.plugins.module_utils import monit_status, store_fence
+from ansible_collections.bosh.ha.plugins.module_utils import monit_orders, monit_status, store_fence
 from ansible_collections.bosh.ha.plugins.module_utils.host_evidence import holders_of, listening
 
 #: Options of every module that asks monit; plugins/doc_fragments/monit.py describes them.
@@ -25,9 +25,13 @@ def look(run: monit_status.Run, params: Mapping[str, Any]) -> dict[str, Any]:
 
     Of a module's `params` are read: path, the monit command; monit_dir, the agent's directory of monit; ports, those of
     a director; store. Raises monit_status.NoAnswer where monit cannot be asked, or names no process on a host that is
-    not fenced.
+    not fenced; or where the note of held workers cannot be read.
     """
     fenced = store_fence.jobs_are_shut(params["monit_dir"])
+    try:
+        held = monit_orders.held(params["monit_dir"])
+    except ValueError as error:
+        raise monit_status.NoAnswer(str(error)) from error
     services = monit_status.ask(run, params["path"])
     processes = {service.name: service.state for service in monit_status.processes(services)}
     if not processes and not fenced:
@@ -45,6 +49,7 @@ def look(run: monit_status.Run, params: Mapping[str, Any]) -> dict[str, Any]:
         "open_ports": open_ports,
         "holders": holders,
         "fenced": fenced,
+        "held": held,
     }
 
 

@@ -99,11 +99,21 @@ def status_xml() -> str:
     return answer.read().decode("utf-8", "replace")
 
 
-# Numbers of monit's XML. Source: monit src/monit.h (Service_Type, Monitor_State, Action_Type).
+# Numbers of monit's XML. Source: monit 5.2.5, monitor.h and event.h (Event_Type); 5.33 has the same.
 _KINDS = {0: "Filesystem", 1: "Directory", 2: "File", 3: "Process", 4: "Remote host", 5: "System", 7: "Program"}
 _MONITOR = {0: "not monitored", 2: "initializing"}
 _PENDING = {2: "restart", 3: "stop", 6: "start"}
-_FAILURES = {0x20: "connection failed", 0x100: "timeout", 0x200: "does not exist", 0x800: "execution failed"}
+_FAILURES = {
+    0x1: "checksum failed",
+    0x2: "resource limit matched",
+    0x4: "timeout",
+    0x20: "connection failed",
+    0x200: "does not exist",
+    0x800: "data access error",
+    0x1000: "execution failed",
+    0x40000: "pid failed",
+    0x80000: "ppid failed",
+}
 
 
 def parse_xml(text: str) -> list[Service]:

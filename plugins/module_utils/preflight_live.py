@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+from ansible_collections.bosh.ha.plugins.module_utils import monit_orders
 from ansible_collections.bosh.ha.plugins.module_utils.addresses import among
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import CERTIFICATE_CAUSES, LOGIN_CAUSES, explain
 from ansible_collections.bosh.ha.plugins.module_utils.preflight_finding import (
@@ -273,12 +274,18 @@ def _tools(seen: dict[str, Any]) -> Iterator[Finding]:
                 ERROR,
                 f"{name}: the stop goes by monit; is this a director's VM?",
             )
+        elif held and set(held) <= set(host["monit"].get("held") or []):
+            monits[name] = (
+                f"stopped by a run that was interrupted: {', '.join(held)}",
+                WARNING,
+                f"{name}: the next run of playbooks/binary_boshes.yml or rollback.yml, or its next backup, starts them",
+            )
         elif held:
             monits[name] = (
                 f"stopped beside a director that runs: {', '.join(held)}",
                 WARNING if seen.get("backup") else ERROR,
-                f"{name}: no task of it begins; a backup that was killed leaves it so, and the next backup of it, "
-                f"or `monit start {held[0]}` there, starts them",
+                f"{name}: no task of it begins, and no run of this collection stopped them; "
+                f"`monit start {held[0]}` there starts them",
             )
         elif ill:
             monits[name] = (f"ill: {', '.join(ill)}", WARNING, f"{name}: see `monit summary`")
@@ -297,10 +304,10 @@ def _tools(seen: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _held(states: dict[str, str]) -> list[str]:
-    """The workers that are stopped while the director takes tasks; its own backup stops them (hold_director_tasks)."""
+    """The workers that are stopped while the director takes tasks."""
     if states.get("director") != "running":
         return []
-    return sorted(name for name, state in states.items() if name.startswith("worker_") and state == "not monitored")
+    return sorted(name for name in monit_orders.workers(states) if states[name] == monit_orders.NOT_MONITORED)
 
 
 def _backups(seen: dict[str, Any]) -> Iterator[Finding]:

@@ -106,3 +106,14 @@ def resurrections(tasks: list[dict[str, Any]], scans: list[dict[str, Any]], sinc
             }
         )
     return found
+
+
+def recreated(tasks: list[dict[str, Any]]) -> bool:
+    """Whether one of these tasks, which have their events, ended well and recreated a VM."""
+    return any(task["state"] == "done" and task["recreated"] for task in tasks)
+
+
+def given_up(tasks: list[dict[str, Any]], now: float, patience: float) -> bool:
+    """Whether all of the tasks failed, the last one begun more than `patience` seconds ago (times since 1970)."""
+    failed = bool(tasks) and all(task["state"] == "error" for task in tasks)
+    return failed and now - max(task["started_epoch"] or 0 for task in tasks) > patience

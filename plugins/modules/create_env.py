@@ -96,7 +96,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.artifacts import guesses, local_path, name_and_version
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli, manifest_words
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import (
@@ -158,8 +158,8 @@ def refuse_loss(module: AnsibleModule, cli: BoshCli, before: dict[str, Any]) -> 
 def stemcells_of(text: str) -> list[tuple[str, str]]:
     """Names and versions by which the stemcell of an interpolated manifest may be known."""
     try:
-        manifest = yaml_load(text)
-    except Exception:  # the parser's own classes are there only where PyYAML is, and its words may quote a secret
+        manifest = bosh_yaml.load(text)
+    except ValueError:
         return []
     found = []
     for pool in (manifest.get("resource_pools") if isinstance(manifest, dict) else None) or []:

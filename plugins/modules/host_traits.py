@@ -89,10 +89,12 @@ postgres:
   elements: str
   sample: [postgres-15]
 monit:
-  description: State of each process by name, why there is none, and whether M(bosh.ha.store_fence) has taken its job files away.
+  description:
+    - State of each process by name, why there is none, whether M(bosh.ha.store_fence) has taken its job files away, and which workers a
+      run holds stopped (M(bosh.ha.monit)).
   returned: always
   type: dict
-  sample: {processes: {director: running}, reason: '', fenced: false}
+  sample: {processes: {director: running}, reason: '', fenced: false, held: []}
 rsync:
   description: Version of rsync; empty where it is not there.
   returned: always
@@ -128,7 +130,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bosh.ha.plugins.module_utils import host_traits, monit_status, store_fence
+from ansible_collections.bosh.ha.plugins.module_utils import host_traits, monit_orders, monit_status, store_fence
 from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 
 
@@ -153,7 +155,13 @@ def monit(module: AnsibleModule) -> dict[str, Any]:
     services = monit_status.processes(monit_status.parse_summary(out)) if rc == 0 else []
     reason = "" if services else (err or out).strip() or "it names no process"
     fenced = store_fence.jobs_are_shut(module.params["monit_dir"])
-    return {"processes": {service.name: service.state for service in services}, "reason": reason, "fenced": fenced}
+    try:
+        held = monit_orders.held(module.params["monit_dir"])
+    except ValueError:
+        # The run that would start them refuses it with a reason.
+        held = []
+    processes = {service.name: service.state for service in services}
+    return {"processes": processes, "reason": reason, "fenced": fenced, "held": held}
 
 
 def numeric_id(user: str) -> int | None:

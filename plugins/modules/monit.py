@@ -14,6 +14,9 @@ version_added: 0.1.0
 author: bosh.ha contributors (@cloudfoundry)
 description:
   - Runs C(monit start all) or C(monit stop all) and waits until every process is C(running) or C(not monitored).
+  - Before it stops all, it stops the workers (C(worker_N), C(dynamic_disks_worker_N)) by name and waits for them. A worker
+    that has lost its database ends only when it is killed, after 10 s, and monit stops one process after the other.
+  - A process that monit restarts during its start is no failure, as long as all run within O(timeout).
   - Where C(monit summary) has a form that is not known, the XML of monit's own HTTP port is read.
   - C(monit stop all) returns at once, and a copy of a running PostgreSQL goes through without complaint.
     So a stop is proved by closed ports and by processes, not by monit's word alone.
@@ -26,9 +29,14 @@ attributes:
     support: full
 options:
   state:
-    description: What all processes shall be. Without it the module only asks.
+    description:
+      - What the processes shall be. Without it the module only asks.
+      - V(held) stops the workers only, and notes on the host that a run did so. V(started), or V(stopped) of all, removes the note.
+      - V(released) starts the workers that such a note names, which an interrupted run left stopped beside a director that runs.
+        Without a note, on a fenced host, and beside a director that is stopped it changes nothing. Without a note only RV(held) is
+        returned.
     type: str
-    choices: [started, stopped]
+    choices: [started, stopped, held, released]
   processes:
     description: Names of processes that monit must know. Any that are missing are a failure, unless the host is fenced.
     type: list
@@ -54,6 +62,10 @@ options:
     description: Seconds to wait.
     type: int
     default: 300
+  wait:
+    description: With V(false), O(state=started) gives monit the order and does not wait until the processes run.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -63,10 +75,14 @@ EXAMPLES = r"""
     ports: [25555, 4222, 25250, 5432]
   become: true
 
-- name: Stop whoever works on a director's tasks
+- name: Stop a director's workers for a while
   bosh.ha.monit:
-    state: stopped
-    only: ['worker_*']
+    state: held
+  become: true
+
+- name: Start the workers that an interrupted run left stopped
+  bosh.ha.monit:
+    state: released
   become: true
 """
 
@@ -105,6 +121,19 @@ fenced:
   returned: always
   type: bool
   sample: false
+held:
+  description: Workers that a run stopped with O(state=held) or O(state=stopped), and that were not started since.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+last_monitored:
+  description:
+    - After an order, how many seconds after it each process was last seen monitored. A process that is stopped ran until then at
+      least.
+  returned: always
+  type: dict
+  sample: {postgres: 0.0, director: 3.2}
 holders:
   description: Processes that hold files below O(store) open.
   returned: always
@@ -118,26 +147,117 @@ from fnmatch import fnmatch
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bosh.ha.plugins.module_utils import host_processes, monit_status, store_fence
+from ansible_collections.bosh.ha.plugins.module_utils import host_processes, monit_orders, monit_status, store_fence
 from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
 
 #: Seconds between two looks: monit itself looks every 10, but a process that it stops is gone at once.
 PAUSE = 0.5
 
 
-def look(module: AnsibleModule) -> dict[str, Any]:
+class Monit:
+    """Monit on this host, the module's time limit, and what was seen since the first order."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.directory: str = module.params["monit_dir"]
+        self.ordered_at: float | None = None
+        self.looks: list[tuple[float, dict[str, str]]] = []
+        self.seen = self.look()
+        self.until = time.monotonic() + module.params["timeout"]
+
+    def look(self) -> dict[str, Any]:
+        """Ask monit, ports and open files; the last answer is in `seen`."""
+        asked = time.monotonic()
+        try:
+            self.seen = host_processes.look(self.module.run_command, self.module.params)
+        except monit_status.NoAnswer as error:
+            self.module.fail_json(msg=str(error))
+        missing = sorted(set(self.module.params["processes"]) - set(self.seen["processes"]))
+        if missing and not self.seen["fenced"]:
+            known = ", ".join(sorted(self.seen["processes"]))
+            self.module.fail_json(msg=f"monit does not know {', '.join(missing)}: it has {known}")
+        if self.ordered_at is not None:
+            self.looks.append((asked - self.ordered_at, self.seen["processes"]))
+        return self.seen
+
+    def order(self, verb: str, names: list[str]) -> None:
+        """Tell monit; while it is busy with another order for a process it refuses, and is told again."""
+        if self.ordered_at is None:
+            self.ordered_at = time.monotonic()
+            self.looks.append((0.0, self.seen["processes"]))
+        for name in names:
+            while True:
+                try:
+                    rc, out, err = monit_status.tell(self.module.run_command, self.module.params["path"], verb, name)
+                except monit_status.NoAnswer as error:
+                    self.fail(str(error))
+                if rc == 0:
+                    break
+                if time.monotonic() > self.until:
+                    self.fail(f"`monit {verb} {name}` failed: {(err or out).strip()}", rc=rc)
+                time.sleep(PAUSE)
+
+    def wait(self, state: str, names: list[str]) -> bool:
+        """Whether the processes (all without names) come to a state in time."""
+        while not is_done(state, names, self.seen):
+            if time.monotonic() > self.until:
+                return False
+            time.sleep(PAUSE)
+            self.look()
+        return True
+
+    def stop(self, stages: list[list[str]]) -> None:
+        """Stop one stage after the other. If workers do not stop, those that did are started again."""
+        for names in stages:
+            if names == ["all"]:
+                self.order("stop", names)
+                if not self.wait("stopped", []):
+                    self.give_up("stop", [])
+                continue
+            monit_orders.note_held(self.directory, names)
+            self.order("stop", names)
+            if not self.wait("stopped", names):
+                self.order("start", [name for name in names if self.seen["processes"].get(name) == "not monitored"])
+                self.give_up("stop", names)
+
+    def start(self, names: list[str]) -> None:
+        """Start what monit does not start by itself."""
+        self.order("start", monit_orders.start_orders(self.seen["processes"], names))
+        if self.module.params["wait"]:
+            if not self.wait("started", names):
+                self.give_up("start", names)
+            monit_orders.forget_held(self.directory)
+
+    def give_up(self, verb: str, names: list[str]) -> None:
+        limit = self.module.params["timeout"]
+        if verb == "start":
+            ill = ", ".join(monit_orders.not_running(self.seen["processes"], names)) or "no process of monit's"
+            closed = sorted(set(self.module.params["ports"]) - set(self.seen["open_ports"])) if not names else []
+            ports = f"; closed ports: {', '.join(map(str, closed))}" if closed else ""
+            self.fail(f"after {limit} s not running: {ill}{ports}; see `monit summary` and /var/vcap/sys/log there")
+        self.fail(
+            f"after {limit} s `monit stop {' '.join(names) or 'all'}` is not done: {host_processes.told(self.seen)}"
+        )
+
+    def fail(self, msg: str, **more: Any) -> None:
+        self.module.fail_json(msg=msg, changed=self.ordered_at is not None, **more, **self.result())
+
+    def done(self, changed: bool) -> None:
+        self.module.exit_json(changed=changed, **self.result())
+
+    def result(self) -> dict[str, Any]:
+        return self.seen | {"last_monitored": monit_orders.last_monitored(self.looks)}
+
+
+def held(module: AnsibleModule) -> list[str]:
     try:
-        seen = host_processes.look(module.run_command, module.params)
-    except monit_status.NoAnswer as error:
+        return monit_orders.held(module.params["monit_dir"])
+    except ValueError as error:
         module.fail_json(msg=str(error))
-    missing = sorted(set(module.params["processes"]) - set(seen["processes"]))
-    if missing and not seen["fenced"]:
-        module.fail_json(msg=f"monit does not know {', '.join(missing)}: it has {', '.join(sorted(seen['processes']))}")
-    return seen
 
 
 def meant(module: AnsibleModule, seen: dict[str, Any]) -> list[str]:
-    """Which processes are to be started or stopped; fails where a name or pattern of O(only) fits none."""
+    """Which processes are to be started or stopped; fails if a name or pattern of O(only) fits none."""
     for pattern in module.params["only"]:
         if not any(fnmatch(name, pattern) for name in seen["processes"]):
             module.fail_json(
@@ -153,62 +273,90 @@ def is_done(state: str, names: list[str], seen: dict[str, Any]) -> bool:
     return bool(seen["all_running" if state == "started" else "all_stopped"])
 
 
+def start(monit: Monit, names: list[str]) -> None:
+    if monit.seen["fenced"]:
+        monit.fail(
+            f"this host is fenced ({store_fence.fenced_jobs(monit.directory)} is there), so nothing is started: "
+            "open it first (bosh.ha.store_fence, state open)"
+        )
+    changed = not is_done("started", names, monit.seen)
+    # A start that waits for nothing has nothing to do once monit monitors all.
+    if changed and not monit.module.params["wait"]:
+        changed = bool(monit_orders.start_orders(monit.seen["processes"], names))
+    if not monit.module.check_mode:
+        monit.start(names)
+    monit.done(changed)
+
+
+def stop(monit: Monit, names: list[str]) -> None:
+    changed = not is_done("stopped", names, monit.seen)
+    if changed and not monit.module.check_mode:
+        if names:
+            monit.order("stop", names)
+            if not monit.wait("stopped", names):
+                monit.give_up("stop", names)
+        else:
+            monit.stop(monit_orders.stop_orders(monit.seen["processes"]))
+    if not names and not monit.module.check_mode:
+        monit_orders.forget_held(monit.directory)
+    monit.done(changed)
+
+
+def hold(monit: Monit, names: list[str]) -> None:
+    names = names or monit_orders.workers(monit.seen["processes"])
+    if not names:
+        monit.fail(f"monit knows no worker: it has {', '.join(sorted(monit.seen['processes']))}")
+    changed = not is_done("stopped", names, monit.seen)
+    if not monit.module.check_mode:
+        monit.stop([names])
+    monit.done(changed)
+
+
+def release(monit: Monit) -> None:
+    """Start what a run left stopped, unless the whole director is stopped."""
+    processes = monit.seen["processes"]
+    left = [name for name in monit.seen["held"] if name in processes]
+    if monit.seen["fenced"] or processes.get("director", "not monitored").startswith("not monitored"):
+        monit.done(False)
+    changed = bool(monit.seen["held"])
+    if changed and not monit.module.check_mode:
+        if left:
+            monit.start(left)
+        monit_orders.forget_held(monit.directory)
+        monit.seen["held"] = []
+    monit.done(changed)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped"]},
+            "state": {"type": "str", "choices": ["started", "stopped", "held", "released"]},
             "processes": {"type": "list", "elements": "str", "default": []},
             "only": {"type": "list", "elements": "str", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},
             "store": {"type": "path", "default": "/var/vcap/store"},
             "timeout": {"type": "int", "default": 300},
+            "wait": {"type": "bool", "default": True},
             **host_processes.OPTIONS,
         },
         supports_check_mode=True,
     )
     module.run_command_environ_update = PLAIN
+    # Most hosts have no such note, and one that is being made has no monit yet.
+    if module.params["state"] == "released" and not held(module):
+        module.exit_json(changed=False, held=[])
+    monit = Monit(module)
+    names = meant(module, monit.seen)
     state = module.params["state"]
-    seen = look(module)
-    if state == "started" and seen["fenced"]:
-        module.fail_json(
-            msg=f"this host is fenced ({store_fence.fenced_jobs(module.params['monit_dir'])} is there), so nothing is started: "
-            "open it first (bosh.ha.store_fence, state open)",
-            **seen,
-        )
-    names = meant(module, seen)
-    if not state or is_done(state, names, seen):
-        module.exit_json(changed=False, **seen)
-    if module.check_mode:
-        module.exit_json(changed=True, **seen)
-    verb = "start" if state == "started" else "stop"
-    until = time.monotonic() + module.params["timeout"]
-    for name in names or ["all"]:
-        order(module, verb, name, until)
-    while not is_done(state, names, seen):
-        if time.monotonic() > until:
-            module.fail_json(
-                msg=f"after {module.params['timeout']} s `monit {verb} {' '.join(names) or 'all'}` is not done: "
-                f"{host_processes.told(seen)}",
-                changed=True,
-                **seen,
-            )
-        time.sleep(PAUSE)
-        seen = look(module)
-    module.exit_json(changed=True, **seen)
-
-
-def order(module: AnsibleModule, verb: str, name: str, until: float) -> None:
-    """Tell monit; while it is busy with another order it refuses, so it is told again."""
-    while True:
-        try:
-            rc, out, err = monit_status.tell(module.run_command, module.params["path"], verb, name)
-        except monit_status.NoAnswer as error:
-            module.fail_json(msg=str(error))
-        if rc == 0:
-            return
-        if time.monotonic() > until:
-            module.fail_json(msg=f"`monit {verb} {name}` failed: {(err or out).strip()}", rc=rc)
-        time.sleep(PAUSE)
+    if state == "started":
+        start(monit, names)
+    elif state == "stopped":
+        stop(monit, names)
+    elif state == "held":
+        hold(monit, names)
+    elif state == "released":
+        release(monit)
+    monit.done(False)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,22 @@ options:
     description: Whether to read the events of each listed task. A task that still runs is not waited for.
     type: bool
     default: false
+  newer_than:
+    description: Only tasks whose ID is higher.
+    type: int
+    default: 0
+  wait_recreated:
+    description:
+      - Seconds to go on asking until one of the tasks is C(done) and recreated a VM. Needs O(events).
+      - A director that does not answer meanwhile is asked again. In the end the module fails if none did.
+    type: int
+    default: 0
+  patience:
+    description:
+      - With O(wait_recreated), seconds after the last of the tasks began until it is given up, if all of them failed. A health monitor that
+        still misses a VM asks again each minute. The tasks are returned then.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -76,6 +92,7 @@ progress:
   sample: {stage: Updating instance, task: bosh/0 (canary), percent: 60, status: starting jobs, state: in_progress}
 """
 
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -84,6 +101,8 @@ from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFa
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import unreadable
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import RUNNING, api_task, task
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
+from ansible_collections.bosh.ha.plugins.module_utils.proofs import given_up, recreated
 from ansible_collections.bosh.ha.plugins.module_utils.task_events import (
     Event,
     error_of,
@@ -93,12 +112,30 @@ from ansible_collections.bosh.ha.plugins.module_utils.task_events import (
     stage_seconds,
 )
 
+#: Seconds between two questions for tasks that are waited for.
+PAUSE = 5.0
+
 
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     wanted = module.params
+    if not wanted["wait_recreated"]:
+        return look(cli, wanted)
+
+    def settled(answer: dict[str, Any]) -> bool:
+        return recreated(answer["tasks"]) or given_up(answer["tasks"], time.time(), wanted["patience"])
+
+    answer = wait_for(lambda: look(cli, wanted), wanted["wait_recreated"], enough=settled, pause=PAUSE)
+    if not settled(answer):
+        seen = ", ".join(f"task {row['id']} is {row['state']}" for row in answer["tasks"]) or "no such task"
+        module.fail_json(msg=f"no VM was recreated within {wanted['wait_recreated']} s: {seen}", **answer)
+    return answer
+
+
+def look(cli: BoshCli, wanted: dict[str, Any]) -> dict[str, Any]:
     listed = [one_task(cli, wanted["id"])] if wanted["id"] else listed_tasks(cli, wanted)
     tests = {"user": wanted["user"], "description": wanted["description_is"]}
     found = [row for row in listed if all(value is None or row[key] == value for key, value in tests.items())]
+    found = [row for row in found if row["id"] > wanted["newer_than"]]
     if not wanted["events"]:
         return {"changed": False, "tasks": found}
     logs = [events_of(cli, row["id"], row["state"]) for row in found]
@@ -156,6 +193,9 @@ def main() -> None:
             "user": {"type": "str"},
             "description_is": {"type": "str"},
             "events": {"type": "bool", "default": False},
+            "newer_than": {"type": "int", "default": 0},
+            "wait_recreated": {"type": "int", "default": 0},
+            "patience": {"type": "int", "default": 0},
         },
         ask,
         supports_check_mode=True,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 #: The two tasks that nothing can do without: their names in the roles stop_boshes and start_meta.
-STOP, START = "Stop Micro", "Start Meta's processes, and wait until every one is running"
+STOP, START = "Stop all of Micro's processes", "Start Meta's processes"
 COPY = "bosh.ha.store_copy"
 
 _TASK = ("playbook_on_task_start", "playbook_on_handler_task_start")

@@ -49,11 +49,13 @@ REST = "prove_resurrection,destroy_micro,target_primary"
 COPY = "Copy into the staging directory, which only this copy's key may read"
 WARM, DELTA = Moment(COPY, 1), Moment(COPY, 3)
 PERMIT = Moment("Let this key read the store, and nothing else")
-STOP = Moment("Stop Micro")
+#: Micro's workers are stopped, and its director still runs.
+BETWEEN = Moment("Check that Micro's workers left no task unfinished")
+STOP = Moment("Stop all of Micro's processes")
 FENCE = Moment("Fence Micro")
 SUMS = Moment("Sum up both sides")
 SWAP = Moment("Put the copy in place")
-START = Moment("Start Meta's processes, and wait until every one is running")
+START = Moment("Start Meta's processes")
 TERMINATE = Moment("Terminate the VM whose agent is still on the old bus")
 RECREATE = Moment("Recreate the VM with its disk")
 ADOPT = Moment("Point it at Meta's NATS and blobstore")
@@ -90,6 +92,13 @@ def the_file_is_gone(lab: Lab) -> str:
     """The file that was removed on Micro is not on Meta either."""
     there = lab.inside("meta", f"ls {A_BLOB} 2>/dev/null || true").strip()
     return f"{A_BLOB} is at Meta, and Micro has it no more" if there else ""
+
+
+def micros_workers_run(lab: Lab) -> str:
+    """No run left Micro's workers stopped."""
+    told = lab.inside("micro", "/var/vcap/bosh/bin/monit summary")
+    still = [line for line in told.splitlines() if "'worker_" in line and not line.rstrip().endswith("running")]
+    return "" if "'worker_" in told and not still else f"Micro's workers do not run: {still or told}"
 
 
 def micro_is_fenced(lab: Lab) -> str:
@@ -160,6 +169,35 @@ KILLED: list[Case | Chain] = [
         moment=later(WARM, 4),
         tags=FREEZE,
         vars=SLOWLY,
+    ),
+    Case(
+        "killed-between-stops",
+        group=CONTROL,
+        what="The control node dies when Micro's workers are stopped and its director still runs",
+        it=(
+            "Micro answers, and queues what it is asked for. A note on its host names the workers, and the next run "
+            "starts them before anything else."
+        ),
+        you=AGAIN,
+        start="deployed",
+        fault=kill_all(),
+        wanted="meta_active",
+        moment=BETWEEN,
+        tags=FREEZE,
+    ),
+    Case(
+        "rollback-between-stops",
+        group=CONTROL,
+        what="The control node dies when Micro's workers are stopped, and somebody goes back instead of on",
+        it="The rollback starts the workers first; nothing else of Micro was stopped.",
+        you="`ansible-playbook -i inventories/SITE playbooks/rollback.yml`",
+        start="deployed",
+        fault=kill_all(),
+        wanted="deployed",
+        moment=BETWEEN,
+        then=ROLLBACK,
+        tags=FREEZE,
+        also=(micros_workers_run,),
     ),
     Case(
         "killed-in-freeze-copy",
@@ -368,6 +406,19 @@ PROCESSES: list[Case | Chain] = [
         moment=Moment("Ask whether Meta has Primary"),
         tags=PAIR,
         also=(micro_is_fenced,),
+    ),
+    Case(
+        "micro-reboots-between-stops",
+        group=HOSTS,
+        what="Micro's VM restarts when its workers are stopped and its director still runs",
+        it="The run starts the workers again, or the next one does.",
+        you=AGAIN,
+        start="deployed",
+        fault=reboot("micro"),
+        wanted="meta_active",
+        moment=BETWEEN,
+        first=Stops(ANYHOW, may_end=True),
+        tags=FREEZE,
     ),
     Case(
         "micro-postgres-killed-stop",

@@ -257,4 +257,4 @@ def test_a_copy_without_a_guard_leaves_the_checkout_alone(tmp_path: Path) -> Non
 
 
 def test_a_moment_is_by_name_number_and_seconds() -> None:
-    assert Moment("Stop Micro") == Moment("Stop Micro", 1, 0)
+    assert Moment("Stop") == Moment("Stop", 1, 0)

@@ -40,8 +40,10 @@ def main():
     seen = {"holders": []} | (states.pop(0) if len(states) > 1 else states[0])
     seen["all_stopped"] = not seen["open_ports"] and set(seen["processes"].values()) == {"not monitored"}
     if module.params["state"]:
-        site["log"].append("stop " + os.environ["HOST"])
-        seen["all_stopped"] = True
+        verb = {"stopped": "stop", "held": "hold", "released": "release"}[module.params["state"]]
+        site["log"].append(verb + " " + os.environ["HOST"])
+        seen["all_stopped"] = verb == "stop"
+    seen["last_monitored"] = {"director": 1.5}
     json.dump(site, open(os.environ["SITE"], "w"))
     module.exit_json(changed=bool(module.params["state"]), **seen)
 main()
@@ -77,6 +79,8 @@ if verb == "tasks" and any("--recent" in word for word in words):
         "started_at": "-", "finished_at": "-"} | director.get("did", {})])
 if verb == "tasks" and director.get("refuses"):
     answer("", [], ["Finding current tasks: Director responded with non-successful status code '401'"], 1)
+if verb == "tasks" and (director.get("begins") or "?") in site["log"]:
+    director["busy_with"] = "cf"
 if verb == "tasks" and "busy_with" in director:
     answer("tasks", [{"id": "5", "state": "processing", "user": "u", "deployment": director["busy_with"],
         "description": "", "result": "", "started_at": "-", "finished_at": "-"}])
@@ -277,11 +281,21 @@ def asked(site: dict[str, Any], address: str, verb: str) -> int:
 def test_those_that_run_are_asked_again_right_before_the_stop(run, site):
     rc, told = stop(run, site)
     assert rc == 0, told
-    assert [asked(site, address, "locks") for address in ADDRESSES.values()] == [3, 2, 2]
-    stops = [index for index, line in enumerate(site["log"]) if line.startswith("stop")]
-    assert [site["log"][index] for index in stops] == ["stop primary", "stop meta", "stop micro"]
-    assert site["log"][stops[-1] - 1] == "10.10.0.3 tasks --recent=1"
+    assert [asked(site, address, "locks") for address in ADDRESSES.values()] == [4, 2, 2]
+    orders = [line for line in site["log"] if line.split()[0] in ("stop", "hold", "release")]
+    assert orders == ["stop primary", "stop meta", "hold micro", "stop micro"]
+    held = site["log"].index("hold micro")
+    assert site["log"][held - 1] == "10.10.0.3 tasks --recent=1"
+    # Between the two stops it is asked once more, as a task may have begun.
+    assert site["log"][held + 1 :] == ["10.10.0.3 tasks", "10.10.0.3 locks", "stop micro"]
     assert asked(site, "10.10.0.3", "vms") == 1
+
+
+def test_a_task_that_begins_as_the_workers_stop_has_them_started_again(run, site):
+    site["directors"]["10.10.0.3"]["begins"] = "hold micro"
+    rc, told = stop(run, site)
+    assert (rc, "stop micro" in site["log"], site["log"][-1]) == (2, False, "release micro")
+    assert "micro began a task as its workers were stopped, so it is not stopped now: task 5" in told
 
 
 def test_a_primary_that_goes_on_serving_is_not_stopped(run, site):

@@ -42,6 +42,7 @@ RESULTS = {
     "run_bbr_scripts_ran",
     "start_meta_answered_at",
     "stop_boshes_began_at",
+    "stop_boshes_served_until",
     "sync_store_done",
 }
 #: Variables of the collection; a name such as bosh_ha_staging or bosh_ha_sync is a directory's or a key's.

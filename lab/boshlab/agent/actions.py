@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from boshlab import paths
+from boshlab import monit, paths
 from boshlab.agent import settings as store
 
 VCAP = Path("/var/vcap")
@@ -67,12 +67,13 @@ def run(*words: str, check: bool = True) -> str:
 
 def monit_states() -> dict[str, str]:
     """State of each of monit's processes, lower case."""
-    states = {}
-    for line in run(MONIT, "summary", check=False).splitlines():
-        found = re.match(r"^\s*(\S+)\s{2,}(\S.*?)\s{2,}Process\s*$", line)
-        if found:
-            states[found.group(1)] = found.group(2).lower()
-    return states
+    return {name: state.lower() for name, state in monit.parse(run(MONIT, "summary", check=False)).items()}
+
+
+def _process_state(state: str) -> str:
+    """As bosh-agent's jobsupervisor/monit/status.go, StatusString: what monit is about to do does not count."""
+    words = state.partition(" - ")[0]
+    return {"not monitored": "unknown", "initializing": "starting", "running": "running"}.get(words, "failing")
 
 
 def monit_incarnation() -> str:
@@ -111,8 +112,7 @@ class Actions:
         if kind == "full":
             state["vitals"] = self.vitals()
             state["processes"] = [
-                {"name": name, "state": "running" if said == "ok" else "failing"}
-                for name, said in monit_states().items()
+                {"name": name, "state": _process_state(said)} for name, said in monit_states().items()
             ]
         return state
 
@@ -122,11 +122,10 @@ class Actions:
         if STOPPED.exists():
             return "stopped"
         states = list(monit_states().values())
-        if all(state == "ok" for state in states):
-            return "running"
-        # monit cuts long states short: `Initializing - start pe...`.
-        pending = all(state == "ok" or state.startswith("initializing") or " - " in state for state in states)
-        return "starting" if pending else "failing"
+        # The first that starts decides, whatever fails beside it.
+        if any(state.startswith("initializing") for state in states):
+            return "starting"
+        return "running" if all(_process_state(state) == "running" for state in states) else "failing"
 
     def vitals(self) -> dict[str, Any]:
         one, five, fifteen = os.getloadavg()
@@ -180,6 +179,8 @@ class Actions:
             os.replace(link, JOBS / name)
             text = (target / name / "monit").read_text(encoding="utf-8")
             if text.strip():
+                # As ConfigureJobs does (bosh-agent v2.874, concrete_applier.go). Monit reads the last file first, so it
+                # starts and stops in the manifest's order: postgres before director.
                 wanted_files[f"{9000 - number:04}_{name}.monitrc"] = text
         for old in [path for path in monit_jobs.iterdir() if path.name not in wanted_files]:
             old.unlink()

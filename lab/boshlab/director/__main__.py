@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`python3 -m boshlab.director api | worker N | scheduler | migrate`."""
+"""`python3 -m boshlab.director api | worker NAME | scheduler`."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import sqlalchemy as sa
 import uvicorn
@@ -27,22 +28,34 @@ def schedule(bind: sa.Engine) -> None:
                 newest = connection.scalar(sa.select(sa.func.max(Task.id))) or 0
                 connection.execute(sa.delete(Task).where(Task.id < newest - KEEP_TASKS))
                 connection.execute(sa.delete(Lock).where(Lock.expired_at < now()))
-        except sa.exc.OperationalError as error:
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
+            # PostgreSQL is away, or the director has not made its tables yet.
             print(error, flush=True)
         time.sleep(EVERY)
+
+
+def patiently(deed: Callable[[], None], seconds: float = 60.0) -> None:
+    """Do it once PostgreSQL answers, which monit starts beside the director. Raises its error after `seconds`."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return deed()
+        except sa.exc.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def main() -> None:
     verb = sys.argv[1]
     config = load_config()
     bind = engine(config["db"])
-    if verb == "migrate":
-        migrate(bind, fingerprints(config))
-        tasks.recover(bind)
-    elif verb == "api":
+    if verb == "api":
+        # As jobs/director/templates/director. Tasks of a killed worker are left as they are: BOSH recovers none here.
+        patiently(lambda: migrate(bind, fingerprints(config)))
         uvicorn.run(application(bind, config), host="127.0.0.1", port=25556, log_level="warning", proxy_headers=True)
     elif verb == "worker":
-        tasks.work(bind, config, jobs.JOBS)
+        tasks.work(bind, config, jobs.JOBS, sys.argv[2])
     elif verb == "scheduler":
         schedule(bind)
 

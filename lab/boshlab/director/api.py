@@ -210,7 +210,10 @@ def list_tasks(call: Call) -> Any:
         query = query.where(Task.type.in_(NOT_VERBOSE))
     if limit := call.query.get("limit"):
         query = query.limit(max(int(limit) if limit.isdigit() else 1, 1))
-    return [task_json(task) for task in call.session.scalars(query)]
+    found = list(call.session.scalars(query))
+    for task in found:
+        tasks.expire(call.session, task)
+    return [task_json(task) for task in found]
 
 
 def _task(call: Call) -> Task:
@@ -221,7 +224,9 @@ def _task(call: Call) -> Task:
 
 
 def get_task(call: Call) -> Any:
-    return task_json(_task(call))
+    task = _task(call)
+    tasks.expire(call.session, task)
+    return task_json(task)
 
 
 def task_output(call: Call) -> Any:

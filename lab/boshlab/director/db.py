@@ -42,10 +42,20 @@ class Task(Base):
     type: Mapped[str]
     deployment_name: Mapped[str | None]
     context_id: Mapped[str] = mapped_column(default="")
-    # What the worker needs, as BOSH has it in delayed_jobs.handler.
+    # What the worker needs, which BOSH has in delayed_jobs.handler.
     arguments: Mapped[dict[str, Any]] = mapped_column(default=dict)
     event_output: Mapped[str] = mapped_column(default="")
     result_output: Mapped[str] = mapped_column(default="")
+
+
+class DelayedJob(Base):
+    """A row of the workers' queue, from when a task is queued until a worker is done with it."""
+
+    __tablename__ = "delayed_jobs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[int]
+    locked_at: Mapped[datetime | None]
+    locked_by: Mapped[str | None]
 
 
 class Lock(Base):

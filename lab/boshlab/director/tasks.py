@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 import traceback
@@ -20,11 +21,15 @@ from sqlalchemy.orm import Session
 
 from boshlab import faults
 from boshlab.director.clients import Agents, Blobstore, Cpi
-from boshlab.director.db import Event, Lock, Task, attribute, now
+from boshlab.director.db import DelayedJob, Event, Lock, Task, attribute, now
 
 TASKS = Path("/var/vcap/store/director/tasks")
 #: Seconds until a lock expires, and between two renewals; BOSH's are 240 and 120 (lock.rb).
 LOCK_SECONDS, RENEW_SECONDS = 240.0, 60.0
+#: Seconds between two checkpoints of a task (config.rb, task_checkpoint_interval); after six without one it times out.
+CHECKPOINT_SECONDS = 30.0
+#: How long a worker may have a row of the queue (worker.rb, max_run_time).
+MAX_RUN_TIME = timedelta(seconds=31_536_000)
 
 
 class TaskCancelled(Exception):
@@ -209,33 +214,96 @@ def start(
     """Queue a task and return its id."""
     task = Task(username=user, type=kind, description=description, deployment_name=deployment, arguments=arguments)
     session.add(task)
+    session.flush()
+    session.add(DelayedJob(task_id=task.id))
     session.commit()
     return task.id
 
 
-def work(engine: sa.Engine, config: dict[str, Any], jobs: dict[str, Callable[..., str | None]]) -> None:
-    """A worker: takes one queued task after another, for ever."""
+def work(
+    engine: sa.Engine, config: dict[str, Any], jobs: dict[str, Callable[..., str | None]], name: str = "worker_1"
+) -> None:
+    """A worker: takes one queued task after another until SIGTERM, which lets it finish the one that it has.
+
+    One that cannot ask PostgreSQL goes on trying, whatever signal comes: worker_ctl kills it in the end (seen with
+    v283.1.6).
+    """
+    told_to_stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
     while True:
         try:
-            task = _take(engine)
-            if task is None:
-                time.sleep(0.3)
-                continue
-            run(engine, config, jobs, *task)
-        except sa.exc.OperationalError:
-            # PostgreSQL is away: monit sees to it.
-            time.sleep(1)
+            taken = take(engine, name)
+            if taken:
+                run(engine, config, jobs, *taken)
+                done(engine, taken[0])
+            elif told_to_stop.wait(0.3):
+                return
+            if told_to_stop.is_set():
+                return
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError):
+            # PostgreSQL is away, or the director has not made its tables yet.
+            time.sleep(0.5)
 
 
-def _take(engine: sa.Engine) -> tuple[int, str, dict[str, Any]] | None:
+def take(engine: sa.Engine, name: str) -> tuple[int, str, dict[str, Any]] | None:
+    """Lock a row of the queue for the worker `name`, and return its task's id, type and arguments.
+
+    A row is free that nobody has locked, or the worker of this very name (delayed_job_sequel 4.4.0,
+    backend/sequel.rb): one that was killed before. A task that is not queued any more is refused, and its row goes
+    (bosh v283.1.6, jobs/db_job.rb, update_task_state).
+    """
     with Session(engine) as session, session.begin():
-        task = session.scalars(
-            sa.select(Task).where(Task.state == "queued").order_by(Task.id).limit(1).with_for_update(skip_locked=True)
+        free = sa.or_(
+            DelayedJob.locked_at.is_(None), DelayedJob.locked_at < now() - MAX_RUN_TIME, DelayedJob.locked_by == name
+        )
+        row = session.scalars(
+            sa.select(DelayedJob).where(free).order_by(DelayedJob.id).limit(1).with_for_update()
         ).first()
-        if task is None:
+        if row is None:
             return None
+        task = session.get(Task, row.task_id)
+        if task is None or task.state != "queued":
+            if task is not None and task.state == "cancelling":
+                task.state = "cancelled"
+            session.delete(row)
+            return None
+        row.locked_at, row.locked_by = now(), name
         task.state, task.started_at, task.timestamp, task.checkpoint_time = "processing", now(), now(), now()
         return task.id, task.type, dict(task.arguments)
+
+
+def done(engine: sa.Engine, task_id: int) -> None:
+    """Take a task's row off the queue."""
+    with engine.begin() as connection:
+        connection.execute(sa.delete(DelayedJob).where(DelayedJob.task_id == task_id))
+
+
+@contextmanager
+def _checkpoints(engine: sa.Engine, task_id: int) -> Iterator[None]:
+    """Note every CHECKPOINT_SECONDS that the task is worked on (job_runner.rb, run_checkpointing)."""
+    over = threading.Event()
+
+    def note() -> None:
+        while not over.wait(CHECKPOINT_SECONDS):
+            with suppress(sa.exc.OperationalError), engine.begin() as connection:
+                connection.execute(sa.update(Task).where(Task.id == task_id).values(checkpoint_time=now()))
+
+    threading.Thread(target=note, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def expire(session: Session, task: Task) -> None:
+    """End a task whose worker is lost; only a question for it finds that (tasks_controller.rb, task_timeout?)."""
+    if task.checkpoint_time is None:
+        task.checkpoint_time = now()
+    elif task.state in ("processing", "cancelling") and now() - task.checkpoint_time > timedelta(
+        seconds=CHECKPOINT_SECONDS * 6
+    ):
+        task.state = "timeout"
+    session.commit()
 
 
 def run(
@@ -250,7 +318,8 @@ def run(
     context, state, result = None, "done", ""
     try:
         context = Context(engine, config, task_id)
-        result = jobs[kind](context, **arguments) or ""
+        with _checkpoints(engine, task_id):
+            result = jobs[kind](context, **arguments) or ""
     except TaskCancelled as cancelled:
         if context:
             context.error_event(10001, str(cancelled))
@@ -273,11 +342,3 @@ def run(
     with suppress(OSError):
         for name, text in logs:
             (TASKS / str(task_id) / name).write_text(text, encoding="utf-8")
-
-
-def recover(engine: sa.Engine) -> None:
-    """At start: what a killed worker left `processing` ended in error, and its locks are gone."""
-    with Session(engine) as session, session.begin():
-        for task in session.scalars(sa.select(Task).where(Task.state.in_(("processing", "cancelling")))):
-            task.state, task.result, task.timestamp = "error", "the worker was lost", now()
-            session.execute(sa.delete(Lock).where(Lock.task_id == str(task.id)))

@@ -2,8 +2,8 @@
 
 """The VM's image: Debian made to look like a stemcell.
 
-Two layers: a base with Debian's packages and the Python libraries, kept while their list stays the same,
-and the lab's own code, which is quick to lay over it.
+Two layers: a base with Debian's packages, the Python libraries and `rootfs`, kept while these stay the same; and the
+lab's own code with `overlay`, the files that belong to that code, which is quick to lay over it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def build(podman: Callable[..., str], say: Callable[[str], None]) -> None:
         context = Path(directory)
         shutil.copytree(LAB / "boshlab", context / "boshlab", ignore=shutil.ignore_patterns("__pycache__"))
         (context / "Containerfile").write_text(
-            f"FROM {base}\nCOPY boshlab /opt/boshlab/src/boshlab\n"
+            f"FROM {base}\nCOPY boshlab /opt/boshlab/src/boshlab\nCOPY boshlab/image/overlay /\n"
             f"RUN {COMPILE} /opt/boshlab/src\n"
             'CMD ["/sbin/boshlab-init"]\n',
             encoding="utf-8",

@@ -233,6 +233,18 @@ def test_a_resurrection_is_found_by_user_and_description(run_module):
     assert result["progress"]["stage"] == "Applying problem resolutions"
 
 
+@pytest.mark.parametrize(("newer_than", "seen"), [(0, "task 79 is processing"), (79, "no such task")])
+def test_a_resurrection_that_does_not_come_in_time_is_a_failure(run_module, monkeypatch, newer_than, seen):
+    from ansible_collections.bosh.ha.plugins.modules import task_info
+
+    monkeypatch.setattr(task_info, "PAUSE", 0.01)
+    events = "resurrect_bosh-primary_task_event"
+    answers = {"/tasks/79/output?type=event": events, "tasks": "resurrect_bosh-primary_tasks"}
+    wanted = {"recent": 200, "user": "hm", "description_is": "scan and fix", "events": True, "wait_recreated": 1}
+    with pytest.raises(Failed, match=f"no VM was recreated within 1 s: {seen}"):
+        run_module("task_info", PRIMARY | wanted | {"newer_than": newer_than}, answers)
+
+
 def test_a_running_task_is_asked_by_the_api_which_does_not_wait_for_its_end(run_module, said):
     log = '{"time":1,"stage":"Updating instance","task":"bosh/0 (canary)","state":"in_progress","progress":60'
     log += ',"data":{"status":"starting jobs"}}\n{"time":2,"stage":"Upd'

@@ -53,7 +53,24 @@ def quick(monkeypatch, tmp_path):
     from ansible_collections.bosh.ha.plugins.modules import monit
 
     monkeypatch.setattr(monit, "PAUSE", 0.01)
-    return {"store": str(tmp_path), "timeout": 1}
+    return {"store": str(tmp_path), "timeout": 20, "monit_dir": str(tmp_path)}
+
+
+def summary(**states):
+    """A director's processes in 5.2.5's words; those that are not named run."""
+    processes = {"postgres": "running", "director": "running", "worker_1": "running", "worker_2": "running"} | states
+    return "".join(f"Process '{name}'  {state}\n" for name, state in processes.items()) + "System 'x'  running\n"
+
+
+IDLE = "not monitored"
+NO_WORKER = {"worker_1": IDLE, "worker_2": IDLE}
+NOTHING = NO_WORKER | {"director": IDLE, "postgres": IDLE}
+
+
+def note(quick):
+    """What the note of held workers says; None without one."""
+    path = Path(quick["monit_dir"]) / "bosh_ha_held_workers"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def test_a_stop_is_waited_for(run_module, quick):
@@ -62,6 +79,97 @@ def test_a_stop_is_waited_for(run_module, quick):
     assert (result["changed"], result["all_stopped"], monit.orders) == (True, True, ["stop all"])
     assert result["processes"] == {"nats": "not monitored", "postgres": "not monitored"}
     assert {service["kind"] for service in result["services"]} == {"Process", "System"}
+
+
+def test_workers_are_stopped_first_and_waited_for(run_module, quick):
+    pending = {"worker_1": IDLE, "worker_2": "running - stop pending"}
+    states = [summary(), summary(**pending), summary(**NO_WORKER), summary(**NOTHING)]
+
+    class Watched(Monit):
+        """Notes which state was the last one seen at each order."""
+
+        def __call__(self, command, **options):
+            if command[1] != "summary":
+                at.append((command[2], len(self.summaries), note(quick)))
+            return super().__call__(command, **options)
+
+    at = []
+    result, _replay = run_module("monit", quick | {"state": "stopped"}, runner=Watched(*states))
+    assert at == [
+        ("worker_1", 3, ["worker_1", "worker_2"]),
+        ("worker_2", 3, ["worker_1", "worker_2"]),
+        # Not while one of them is still on its way.
+        ("all", 1, ["worker_1", "worker_2"]),
+    ]
+    assert (result["changed"], result["all_stopped"], note(quick)) == (True, True, None)
+    assert result["last_monitored"].keys() == {"postgres", "director", "worker_1", "worker_2"}
+    assert result["last_monitored"]["director"] >= result["last_monitored"]["worker_1"]
+
+
+def test_workers_that_do_not_stop_leave_a_director_that_works(run_module, quick):
+    monit = Monit(summary(), summary(worker_1=IDLE))
+    with pytest.raises(Failed, match="stop worker_1 worker_2` is not done"):
+        run_module("monit", quick | {"timeout": 2, "state": "stopped"}, runner=monit)
+    assert monit.orders == ["stop worker_1", "stop worker_2", "start worker_1"]
+
+
+def test_held_workers_are_noted_until_they_run(run_module, quick):
+    monit = Monit(summary(), summary(**NO_WORKER))
+    assert run_module("monit", quick | {"state": "held"}, runner=monit)[0]["changed"] is True
+    assert (monit.orders, note(quick)) == (["stop worker_1", "stop worker_2"], ["worker_1", "worker_2"])
+    monit = Monit(summary(**NO_WORKER), summary())
+    assert run_module("monit", quick | {"state": "released"}, runner=monit)[0]["changed"] is True
+    assert (monit.orders, note(quick)) == (["start worker_1", "start worker_2"], None)
+
+
+def test_workers_that_a_person_stopped_are_left(run_module, quick):
+    monit = Monit(summary(**NO_WORKER))
+    assert run_module("monit", quick | {"state": "released"}, runner=monit)[0]["changed"] is False
+    assert monit.orders == []
+
+
+def test_a_director_that_is_stopped_keeps_its_workers_stopped(run_module, quick):
+    (Path(quick["monit_dir"]) / "bosh_ha_held_workers").write_text('["worker_1"]', encoding="utf-8")
+    monit = Monit(summary(**NOTHING))
+    assert run_module("monit", quick | {"state": "released"}, runner=monit)[0]["changed"] is False
+    assert monit.orders == []
+
+
+@pytest.mark.parametrize("text", ["", "{", '"worker_1"', "[1]"])
+@pytest.mark.parametrize("state", ["released", "held", None])
+def test_an_unreadable_note_is_an_error(run_module, quick, text, state):
+    (Path(quick["monit_dir"]) / "bosh_ha_held_workers").write_text(text, encoding="utf-8")
+    with pytest.raises(Failed, match="bosh_ha_held_workers: "):
+        run_module("monit", quick | ({"state": state} if state else {}), runner=Monit(summary()))
+
+
+def test_a_process_that_restarts_in_its_start_is_waited_for_without_another_order(run_module, quick):
+    words = ["initializing", "Connection failed", "Does not exist", "not monitored", "Execution failed", "initializing"]
+    states = [summary(**NOTHING), *(summary(worker_2=state) for state in words), summary()]
+    monit = Monit(*states)
+    assert run_module("monit", quick | {"state": "started"}, runner=monit)[0]["all_running"] is True
+    assert monit.orders == ["start all"]
+
+
+def test_a_start_orders_only_what_monit_does_not_start_itself(run_module, quick):
+    monit = Monit(summary(worker_1="Does not exist", worker_2=IDLE), summary())
+    run_module("monit", quick | {"state": "started"}, runner=monit)
+    assert monit.orders == ["start worker_2"]
+
+
+def test_a_start_that_is_not_waited_for(run_module, quick):
+    monit = Monit(summary(**NOTHING))
+    options = quick | {"state": "started", "wait": False}
+    assert run_module("monit", options, runner=monit)[0]["changed"] is True
+    assert monit.orders == ["start all"]
+    # On its way already: nothing to order.
+    assert run_module("monit", options, runner=Monit(summary(director="initializing")))[0]["changed"] is False
+
+
+def test_what_does_not_run_in_time_is_named(run_module, quick):
+    monit = Monit(summary(**NOTHING), summary(worker_2="Execution failed"))
+    with pytest.raises(Failed, match=r"after 2 s not running: worker_2 \(execution failed\)"):
+        run_module("monit", quick | {"timeout": 2, "state": "started"}, runner=monit)
 
 
 def test_what_is_so_already_is_left(run_module, quick):
@@ -91,7 +199,7 @@ def test_monit_s_word_alone_proves_no_stop(run_module, quick):
         server.listen()
         port = server.getsockname()[1]
         with pytest.raises(Failed, match=f"open ports .{port}.") as failed:
-            run_module("monit", quick | {"state": "stopped", "ports": [port]}, runner=Monit(STOPPED))
+            run_module("monit", quick | {"timeout": 2, "state": "stopped", "ports": [port]}, runner=Monit(STOPPED))
     assert failed.value.result["all_stopped"] is False
     assert failed.value.result["open_ports"] == [port]
 
@@ -103,7 +211,7 @@ def test_a_process_that_holds_the_store_open_is_named(run_module, quick, tmp_pat
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         with pytest.raises(Failed, match="still holding the store") as failed:
-            run_module("monit", quick | {"state": "stopped"}, runner=Monit(STOPPED))
+            run_module("monit", quick | {"timeout": 2, "state": "stopped"}, runner=Monit(STOPPED))
         assert [holder.split()[0] for holder in failed.value.result["holders"]] == [str(process.pid)]
         process.stdin.close()
     assert run_module("monit", quick | {"state": "stopped"}, runner=Monit(STOPPED))[0]["holders"] == []
@@ -134,7 +242,10 @@ def test_a_summary_that_cannot_be_read_never_means_stopped(run_module, quick, mo
         (0, 0, 6, "not monitored - start pending"),
         (1, 512, 0, "does not exist"),
         (1, 32, 0, "connection failed"),
-        (1, 4, 0, "failed (4)"),
+        (1, 4, 0, "timeout"),
+        (1, 0x100, 0, "failed (256)"),
+        (1, 0x1000, 0, "execution failed"),
+        (1, 0x800, 0, "data access error"),
     ],
 )
 def test_monit_s_xml_in_both_forms(monitor, status, pending, state):

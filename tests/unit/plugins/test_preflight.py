@@ -558,13 +558,19 @@ def test_monit(seen):
     assert "monit" not in judged(seen)
 
 
-def test_workers_that_a_killed_backup_left_stopped(seen):
+def test_workers_that_stand_still_beside_a_director_are_an_error_unless_a_run_stopped_them(seen):
     processes = seen["hosts"]["primary"]["monit"]["processes"]
     processes |= {"worker_1": "running", "worker_2": "not monitored"}
     row = the(seen, "monit, Primary", "error")
     assert "worker_2" in str(row) and "worker_1" not in str(row)
     seen["backup"] = True
     the(seen, "monit, Primary", "warning")
+    seen["backup"] = False
+    seen["hosts"]["primary"]["monit"]["held"] = ["worker_1", "worker_2"]
+    the(seen, "monit, Primary", "warning")
+    # A note of other workers says nothing of this one.
+    seen["hosts"]["primary"]["monit"]["held"] = ["worker_1"]
+    the(seen, "monit, Primary", "error")
     # A director that is stopped, too, was stopped as a whole.
     processes["director"] = "not monitored"
     assert "monit, Primary" not in judged(seen)

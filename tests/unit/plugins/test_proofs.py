@@ -9,7 +9,14 @@ from __future__ import annotations
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import parse_output
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import task
-from ansible_collections.bosh.ha.plugins.module_utils.proofs import adopted, first_deploy, resurrections, took_over
+from ansible_collections.bosh.ha.plugins.module_utils.proofs import (
+    adopted,
+    first_deploy,
+    given_up,
+    recreated,
+    resurrections,
+    took_over,
+)
 from ansible_collections.bosh.ha.plugins.module_utils.task_events import parse_events, recreated_vms, stage_seconds
 
 from ..conftest import recorded
@@ -199,3 +206,25 @@ def test_without_a_scan_nothing_is_proved(tasks):
 
 def test_where_nobody_knows_when_meta_took_over_nothing_is_proved(tasks, scan):
     assert resurrections(tasks, [scan], 0) == []
+
+
+def _scan(state, started=100, recreates=()):
+    return {"id": 1, "state": state, "started_epoch": started, "recreated": list(recreates)}
+
+
+@pytest.mark.parametrize(
+    ("scans", "made", "over"),
+    [
+        ([], False, False),
+        ([_scan("processing", recreates=["bosh/0"])], False, False),
+        ([_scan("done")], False, False),
+        ([_scan("done", recreates=["bosh/0"])], True, False),
+        ([_scan("error", 130), _scan("done", 100, ["bosh/0"])], True, False),
+        ([_scan("error", 100)], False, True),
+        # The health monitor may ask once more.
+        ([_scan("error", 130), _scan("error", 100)], False, False),
+        ([_scan("queued", None), _scan("error", 100)], False, False),
+    ],
+)
+def test_a_resurrection_is_waited_for_until_it_recreated_or_failed_for_good(scans, made, over):
+    assert (recreated(scans), given_up(scans, now=200, patience=90)) == (made, over)

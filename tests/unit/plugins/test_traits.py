@@ -59,7 +59,7 @@ def test_a_directors_vm(run_module, tmp_path):
     assert abs(result["clock"] - time.time()) < 60
     assert result["postgres"] == ["postgres-15"]
     states = {"nats": "running", "director": "not monitored"}
-    assert result["monit"] == {"processes": states, "reason": "", "fenced": False}
+    assert result["monit"] == {"processes": states, "reason": "", "fenced": False, "held": []}
     assert (result["rsync"], result["rrsync"], result["agent_version"]) == ("3.2.7", __file__, "2.874.0")
     store = result["store"]
     assert (store["mounted"], store["path"]) == (False, str(tmp_path))
@@ -71,7 +71,7 @@ def test_what_is_not_there_is_an_answer(run_module, tmp_path):
     args = {"store": str(tmp_path / "none"), "rrsync": str(tmp_path / "none")}
     result, _replay = run_module("host_traits", args, runner=answers({}))
     reason = "/var/vcap/bosh/bin/monit: No such file or directory"
-    assert result["monit"] == {"processes": {}, "reason": reason, "fenced": False}
+    assert result["monit"] == {"processes": {}, "reason": reason, "fenced": False, "held": []}
     Path(fenced_jobs(str(tmp_path))).mkdir()
     result, _replay = run_module("host_traits", args | {"monit_dir": str(tmp_path)}, runner=answers({}))
     assert result["monit"]["fenced"] is True
