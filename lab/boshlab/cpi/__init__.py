@@ -24,9 +24,10 @@ from boshlab.podman import Podman, PodmanError
 LABEL = "bosh-lab.vm"
 SETTINGS = "/var/vcap/bosh/warden-cpi-agent-env.json"
 
-#: Mounts of each stemcell, empty after a boot. `chattr` cannot set there what a file has on a disk, and nothing is executed in
-#: the last two. Source: systemd (or runit's base_runsvdir: /var/run is /run); bosh-agent v2.874 platform/linux_platform.go:
-#: setupRunDir (16m, /var/vcap/data/sys/run behind /var/vcap/sys/run), SetupTmpDir (there a bind mount on the ephemeral disk).
+#: Mounts of each stemcell, empty after a boot. `chattr` cannot set there what a file has on a disk, and nothing is
+#: executed in the last two. Source: systemd (or runit's base_runsvdir: /var/run is /run); bosh-agent v2.874
+#: platform/linux_platform.go: setupRunDir (16m, /var/vcap/data/sys/run behind /var/vcap/sys/run), SetupTmpDir (there a
+#: bind mount on the ephemeral disk).
 IN_MEMORY = [
     {"type": "tmpfs", "source": "tmpfs", "destination": where, "options": ["rw", "nosuid", "nodev", *options]}
     for where, options in {
