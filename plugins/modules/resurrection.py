@@ -25,6 +25,10 @@ options:
     description: Whether the director resurrects lost VMs.
     type: bool
     required: true
+  wait:
+    description: Seconds to go on asking a director that does not answer, as one that was just started or recreated.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -48,9 +52,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
 
 
 def switch(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
+    return wait_for(lambda: switch_once(module, cli), module.params["wait"])
+
+
+def switch_once(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     wanted = module.params["enabled"]
     # bosh-director api/controllers/resurrection_controller.rb
     now = json.loads("".join(cli.run("curl", "/resurrection").blocks))["resurrection"]
@@ -60,7 +69,8 @@ def switch(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_director_module({"enabled": {"type": "bool", "required": True}}, switch, supports_check_mode=True)
+    options = {"enabled": {"type": "bool", "required": True}, "wait": {"type": "int", "default": 0}}
+    run_director_module(options, switch, supports_check_mode=True)
 
 
 if __name__ == "__main__":

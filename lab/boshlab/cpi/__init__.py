@@ -32,9 +32,9 @@ IN_MEMORY = [
     {"type": "tmpfs", "source": "tmpfs", "destination": where, "options": ["rw", "nosuid", "nodev", *options]}
     for where, options in {
         "/run": ["size=64m", "mode=0755"],
-        "/var/vcap/sys/run": ["size=16m", "mode=1777", "gid=1000"],
-        "/tmp": ["size=256m", "mode=1777", "gid=1000", "noexec"],
-        "/var/tmp": ["size=256m", "mode=1777", "gid=1000", "noexec"],
+        "/var/vcap/sys/run": ["size=16m", "mode=1777"],
+        "/tmp": ["size=256m", "mode=1777", "noexec"],
+        "/var/tmp": ["size=256m", "mode=1777", "noexec"],
     }.items()
 ]
 
