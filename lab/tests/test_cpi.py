@@ -209,6 +209,19 @@ def test_a_slow_call_is_done_all_the_same_before_or_after(monkeypatch: pytest.Mo
         assert seen[-1][0] == 5
 
 
+def test_a_vm_has_the_file_systems_of_a_stemcell() -> None:
+    with _iaas() as (cpi, podman, stemcell):
+        cid, _networks = _call(cpi, "create_vm", "agent-1-more", stemcell, {}, NETWORKS)
+        mounts = {mount["destination"]: mount for mount in podman.containers[cid]["mounts"]}
+        assert {where for where, mount in mounts.items() if mount["type"] == "tmpfs"} == {
+            "/run",
+            "/var/vcap/sys/run",
+            "/tmp",
+            "/var/tmp",
+        }
+        assert {where for where, mount in mounts.items() if "noexec" in mount["options"]} == {"/tmp", "/var/tmp"}
+
+
 def test_a_vm_can_be_made_again_from_what_podman_says_of_it() -> None:
     with _iaas() as (cpi, podman, stemcell):
         cid, _networks = _call(cpi, "create_vm", "agent-1-more", stemcell, {"iaas_access": True}, NETWORKS)

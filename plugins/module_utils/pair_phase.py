@@ -36,6 +36,8 @@ NEXT = {
 
 #: Whom a freeze stops, by bosh_ha_freeze: Primary may go on serving its users.
 FROZEN = {"all": ("micro", "primary", "meta"), "minimal": ("micro", "meta")}
+#: Phases that are judged by hosts, too: a director that answers should be one that can be logged in to.
+_BY_HOSTS = ("only_micro", "deployed", "unclear")
 _DEPLOYED_BY = (("primary", "micro"), ("meta", "primary"))
 _WORDS = {
     "answers": "answers",
@@ -43,6 +45,7 @@ _WORDS = {
     "runs": "can be reached by SSH, but neither answers nor is stopped (see `monit summary` there)",
     "unasked": "can be reached by SSH, and cannot be asked, as its vars store does not exist here",
     "barred": "lets nobody in by SSH: its host key is not the one that is pinned, or it refuses the user's key",
+    "unpinned": "cannot be logged in to, as no host key is pinned for it",
     "away": "neither answers nor can be reached by SSH",
 }
 
@@ -75,7 +78,17 @@ def judge(seen: dict[str, Any]) -> tuple[str, str]:
     has had Primary's agent before), settled (both deployed manifests have the resurrector and no dns.recursor), store
     (phase of Meta's store), micro_vm (the CID in Micro's state file), micro_state (whether there is that file),
     micro_silent (nobody listens at Micro's address, as Meta sees it), freeze (bosh_ha_freeze: whom a freeze stops).
+    It may have unpinned (names of those barred for which no host key is pinned) and host_keys (a sentence on what to
+    do about these).
     """
+    phase, reason = _judge(seen)
+    # What only a host reports, such as a copy on Meta's disk, is not known of these.
+    shut = [name for name in seen["answers"] if name not in seen["reachable"]] if phase in _BY_HOSTS else []
+    told = [reason, *(f"{name} answers, but {_shut(seen, name)}" for name in shut), seen.get("host_keys") or ""]
+    return phase, "; ".join(filter(None, told))
+
+
+def _judge(seen: dict[str, Any]) -> tuple[str, str]:
     at = {name: _at(seen, name) for name in ("micro", "primary", "meta")}
     if at["meta"] == "answers" and seen["names"]["primary"] in seen["known"]["meta"]:
         return _led_by_meta(seen, at)
@@ -84,7 +97,7 @@ def judge(seen: dict[str, Any]) -> tuple[str, str]:
     # Whoever cannot be asked may be stopped, and then create-env would make a second Micro beside the first.
     barred = [name for name in at if at[name] == "barred"]
     if barred:
-        return "unclear", "; ".join(f"{name} {_WORDS['barred']}" for name in barred)
+        return "unclear", "; ".join(f"{name} {_shut(seen, name)}" for name in barred)
     if at["micro"] == "stopped":
         return _frozen(seen, at)
     if set(at.values()) == {"away"}:
@@ -104,6 +117,18 @@ def _at(seen: dict[str, Any], name: str) -> str:
     return "unasked" if name in seen["unasked"] else "runs"
 
 
+def _words(seen: dict[str, Any], at: dict[str, str], name: str) -> str:
+    """How a director was found, in words."""
+    return _shut(seen, name) if at[name] == "barred" else _WORDS[at[name]]
+
+
+def _shut(seen: dict[str, Any], name: str) -> str:
+    """Why a host cannot be logged in to."""
+    if name in seen.get("unpinned", ()):
+        return _WORDS["unpinned"]
+    return _WORDS["barred"] if name in seen["barred"] else "cannot be reached by SSH"
+
+
 def _led_by_meta(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
     if at["micro"] == "answers":
         # Two on one set of data, or a second Micro: whoever goes on may recreate what the other has.
@@ -113,7 +138,7 @@ def _led_by_meta(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
         )
     if at["micro"] not in ("stopped", "away"):
         return "unclear", (
-            f"micro {_WORDS[at['micro']]}, although meta has {seen['names']['primary']} already: "
+            f"micro {_words(seen, at, 'micro')}, although meta has {seen['names']['primary']} already: "
             "it must be stopped (`monit stop all` there), or gone"
         )
     if not seen["primary_running"]:
@@ -170,21 +195,21 @@ def _led_by_micro(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
             continue
         deployed, ended = names[name] in known[by], name not in seen["unfinished"]
         if not deployed and at[name] != "away":
-            return "unclear", f"{name} {_WORDS[at[name]]}, but {by} has no deployment {names[name]}"
+            return "unclear", f"{name} {_words(seen, at, name)}, but {by} has no deployment {names[name]}"
         if deployed and ended and at[name] not in ("answers", "stopped"):
-            return "unclear", f"{by} has deployed {names[name]}, but {name} {_WORDS[at[name]]}"
-        # One that answers but cannot be logged in to lacks the host key that its deploy pins at the end.
-        if not (deployed and ended and name in seen["reachable"]):
+            return "unclear", f"{by} has deployed {names[name]}, but {name} {_words(seen, at, name)}"
+        if not (deployed and ended):
             todo.append(name)
     # Whether Meta was deployed is asked of Primary; of one that does not answer it cannot be.
     if at["primary"] != "answers" and at["meta"] not in ("answers", "stopped") and (not todo or at["meta"] != "away"):
         return (
             "unclear",
-            f"primary {_WORDS[at['primary']]}, and meta {_WORDS[at['meta']]}: only primary can tell of meta",
+            f"primary {_words(seen, at, 'primary')}, and meta {_words(seen, at, 'meta')}: "
+            "only primary can tell of meta",
         )
     halted = [name for name, _by in _DEPLOYED_BY if at[name] == "stopped" and name not in todo]
     if todo and halted:
-        told = f"{halted[0]} is stopped, but {todo[0]} is still to be deployed, or its host key to be pinned"
+        told = f"{halted[0]} is stopped, but {todo[0]} is still to be deployed"
         return "unclear", f"{told}: start {halted[0]}'s processes (`monit start all` there)"
     if todo:
         return "only_micro", ""

@@ -231,9 +231,14 @@ def _logins(seen: dict[str, Any]) -> Iterator[Finding]:
             )
             continue
         sudos[name] = (NOT_KNOWN, UNKNOWN, "")
-        if "Host key verification failed" in message:
+        keys = seen.get("host_keys") or {}
+        if name in keys.get("not_pinned", ()):
+            # A newcomer has pinned no key yet: what the directors report is judged all the same.
+            do = f"{name}: compare its fingerprint, which is below this table, and pin it"
+            logins[name] = ("no host key is pinned", WARNING, do)
+        elif "Host key verification failed" in message:
             logins[name] = (
-                "another host key than the pinned one, or none pinned",
+                "another host key than the pinned one" + ("" if keys else ", or none pinned"),
                 ERROR,
                 f"see who answers at {name}'s address, and correct bosh_ha_known_hosts",
             )

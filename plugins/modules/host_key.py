@@ -33,7 +33,7 @@ options:
   known_hosts:
     description:
       - The known_hosts file. It is made, and readable by its owner only.
-      - The address is found in it alone, among other names, and hashed; patterns are left alone.
+      - The address is found in it alone, among other names, hashed, and by patterns; lines with patterns are not changed.
     type: path
     required: true
   deployment:
@@ -73,6 +73,14 @@ options:
     description: Port of sshd. Any but 22 is part of the entry in known_hosts, as for ssh itself.
     type: int
     default: 22
+  fingerprints:
+    description:
+      - SHA256 fingerprints, as C(ssh-keygen -l) prints them, that a person has compared with the VM's console.
+      - The key that the host shows is pinned if its fingerprint is one of them. Any other key is a failure.
+      - A key that is pinned already is not replaced. Neither O(source) nor O(made_now) counts then.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -94,6 +102,12 @@ EXAMPLES = r"""
     must_show: true
     ssh_args: -o ProxyJump=jumpbox@bastion.example.com
 
+- name: Pin Micro's host key, which was compared with the VM's console
+  bosh.ha.host_key:
+    address: 10.10.0.3
+    known_hosts: ~/.bosh_ha/known_hosts
+    fingerprints: [SHA256:uNiVztksCsDhcc0u9e8BrsJJwLqbLaBbBqjIXQeRG6M]
+
 - name: Forget the key of a VM that was destroyed
   bosh.ha.host_key:
     address: 10.10.0.3
@@ -109,7 +123,7 @@ host_keys:
   elements: str
   sample: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK]
 source:
-  description: Where they came from, V(director), V(first_use) or V(pinned).
+  description: Where they came from, V(director), V(first_use), V(fingerprint) or V(pinned).
   returned: when the state is present
   type: str
   sample: director
@@ -123,35 +137,67 @@ from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import vms
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import keys_in, look, noted_keys, pinned, write_pinned
-from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN_UTF8
+from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import (
+    described,
+    entry,
+    fingerprint,
+    keys_in,
+    pinned,
+    pinned_alone,
+    shown_keys,
+    write_pinned,
+)
 
 READ_KEYS = "cat /etc/ssh/ssh_host_*_key.pub"
 
 
 def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
-    path, address, port = (module.params[name] for name in ("known_hosts", "address", "port"))
-    # known_hosts names a port that is not ssh's own together with the address.
-    entry = address if port == 22 else f"[{address}]:{port}"
-    before = pinned(path, entry)
+    path, address = module.params["known_hosts"], module.params["address"]
+    name = entry(address, module.params["port"])
+    before = pinned_alone(path, name)
     if module.params["state"] == "absent":
         if before and not module.check_mode:
-            write_pinned(path, entry, [])
+            write_pinned(path, name, [])
         return {"changed": bool(before), "host_keys": []}
+    if module.params["fingerprints"]:
+        return pin_compared(module, name)
     if (module.params["source"] or ("director" if module.params["deployment"] else "first_use")) == "director":
         keys, source = ask_director(module, cli), "director"
         if module.params["must_show"]:
             refuse_another(address, shown(module, address), keys)
-    elif before and not module.params["made_now"]:
-        return {"changed": False, "host_keys": before, "source": "pinned"}
+    elif (found := pinned(path, name)) and not module.params["made_now"]:
+        return {"changed": False, "host_keys": found, "source": "pinned"}
     elif module.check_mode:
         return {"changed": True, "host_keys": [], "source": "first_use"}
     else:
         keys, source = shown(module, address), "first_use"
     changed = sorted(before) != sorted(keys)
     if changed and not module.check_mode:
-        write_pinned(path, entry, keys)
+        write_pinned(path, name, keys)
     return {"changed": changed, "host_keys": keys, "source": source}
+
+
+def pin_compared(module: AnsibleModule, name: str) -> dict[str, Any]:
+    """Pin the key that the host shows, if a person has compared its fingerprint. A pinned key is not replaced."""
+    path, address = module.params["known_hosts"], module.params["address"]
+    found = pinned(path, name)
+    keys = shown(module, address)
+    if found and not set(found) & set(keys):
+        raise ValueError(
+            f"{path}: {address} shows {' and '.join(map(described, keys))}, but another key is pinned; if its VM was "
+            f"recreated, remove the old key with `ssh-keygen -R {name} -f {path}`, then pin the new one"
+        )
+    if found:
+        return {"changed": False, "host_keys": found, "source": "pinned"}
+    wanted = [key for key in keys if fingerprint(key) in module.params["fingerprints"]]
+    if not wanted:
+        raise ValueError(
+            f"{address} shows {' and '.join(map(described, keys))}, which is none of the fingerprints that are given "
+            f"({', '.join(module.params['fingerprints'])}); nothing is pinned"
+        )
+    if not module.check_mode:
+        write_pinned(path, name, wanted)
+    return {"changed": True, "host_keys": wanted, "source": "fingerprint"}
 
 
 def ask_director(module: AnsibleModule, cli: BoshCli) -> list[str]:
@@ -176,13 +222,11 @@ def refuse_several(cli: BoshCli, deployment: str) -> None:
 
 
 def shown(module: AnsibleModule, address: str) -> list[str]:
-    """What sshd shows: the key of the kind that ssh likes best. Raises ValueError where it shows none."""
+    """What sshd shows. Raises ValueError if it shows no key."""
     scratch = tempfile.mkdtemp(dir=module.tmpdir)
-    command, noted = look(address, module.params["port"], module.params["ssh_args"], scratch)
-    _rc, _out, err = module.run_command(command, environ_update=PLAIN_UTF8)
-    keys = noted_keys(noted)
+    keys, reason = shown_keys(module.run_command, address, module.params["port"], module.params["ssh_args"], scratch)
     if not keys:
-        raise ValueError(f"sshd of {address} told no host key: {' '.join(err.split())}")
+        raise ValueError(f"sshd of {address} told no host key: {reason}")
     return keys
 
 
@@ -205,6 +249,7 @@ def main() -> None:
             "ssh_args": {"type": "str", "default": ""},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "port": {"type": "int", "default": 22},
+            "fingerprints": {"type": "list", "elements": "str", "default": []},
         },
         pin,
         supports_check_mode=True,

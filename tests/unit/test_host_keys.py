@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import described, fingerprint
 
 from .role_runner import ADDRESSES, Roles, Run, write_program
 
-OLD, NEW, STRANGE = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{name}" for name in ("Old", "New", "Strange"))
+OLD, NEW, STRANGE = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{name}" for name in ("Old", "New", "Odd"))
 #: Shows the host's key, notes it where that is asked for, and runs what it is told where the key is pinned. A slow one
 #: is still there for a moment, once, after it closed its input, as any may be on a busy machine.
 SSH = """import time
@@ -218,12 +219,60 @@ def test_nobody_vouches_for_micro(run, site, tmp_path):
     assert pins_in(tmp_path) == site["pins"]
 
 
-def test_check_mode_pins_nothing_and_says_what_a_run_would_do(run, site, tmp_path):
+def test_check_mode_pins_nothing_and_does_not_fail_for_what_a_run_would_pin(run, site, tmp_path):
     site["shows"][ADDRESSES["primary"]] = site["directors"][ADDRESSES["meta"]]["says"] = NEW
     rc, told = run(site, "validate_inputs", "host_keys", "--check")
-    assert rc == 2
-    assert "a run without --check pins it, as its director tells the same one" in told
+    assert rc == 0, told
+    assert "would be pinned in" in told
     assert pins_in(tmp_path) == site["pins"]
+
+
+@pytest.fixture
+def newcomer(site: dict[str, Any]) -> dict[str, Any]:
+    """Directors that were deployed from elsewhere."""
+    site["directors"] = {
+        ADDRESSES["micro"]: {"deploys": ["bosh-primary"], "says": OLD},
+        ADDRESSES["primary"]: {"deploys": ["bosh-meta"], "says": OLD},
+        ADDRESSES["meta"]: {"deploys": [], "says": OLD},
+    }
+    site["pins"] = {}
+    return site
+
+
+def test_a_newcomer_hears_of_all_hosts_at_once_before_anything_is_pinned(run, newcomer, tmp_path):
+    rc, told = run(newcomer, "validate_inputs", "host_keys")
+    assert rc == 2
+    assert all(f"{name} ({address}) shows {described(OLD)}" in told for name, address in ADDRESSES.items())
+    assert f"bosh.ha.pin_host_keys -e bosh_ha_pin_host_keys={fingerprint(OLD)}`" in told
+    assert pins_in(tmp_path) == {}
+
+
+def test_check_mode_of_a_newcomer_goes_on(run, newcomer, tmp_path):
+    rc, told = run(newcomer, "validate_inputs", "host_keys", "--check")
+    assert rc == 0, told
+    assert "A run pins primary and meta by itself" in told
+    assert pins_in(tmp_path) == {}
+
+
+def test_a_host_for_which_no_director_vouches_is_not_pinned(run, newcomer, tmp_path):
+    newcomer["pins"] = {ADDRESSES["micro"]: OLD}
+    newcomer["directors"][ADDRESSES["primary"]]["says"] = STRANGE
+    rc, told = run(newcomer, "validate_inputs", "host_keys")
+    assert rc == 2
+    assert f"meta (10.10.0.5) shows {described(OLD)}" in told
+    assert "and the director says" in told
+    assert pins_in(tmp_path) == {ADDRESSES["micro"]: OLD, ADDRESSES["primary"]: OLD}
+
+
+def test_fingerprints_that_were_compared_are_pinned(run, newcomer, tmp_path):
+    newcomer["shows"][ADDRESSES["meta"]] = NEW
+    rc, told = run(newcomer, "pin_host_keys", "main")
+    assert (rc, pins_in(tmp_path)) == (0, {}), told
+    rc, told = run(newcomer, "pin_host_keys", "main", "-e", f"bosh_ha_pin_host_keys={fingerprint(STRANGE)},true")
+    assert (rc, pins_in(tmp_path)) == (2, {}), told
+    rc, told = run(newcomer, "pin_host_keys", "main", "-e", f"bosh_ha_pin_host_keys={fingerprint(OLD)}")
+    assert rc == 0, told
+    assert pins_in(tmp_path) == {ADDRESSES["micro"]: OLD, ADDRESSES["primary"]: OLD}
 
 
 def test_a_micro_that_answers_through_the_proxy_is_not_made_again(run, site):

@@ -24,6 +24,20 @@ from boshlab.podman import Podman, PodmanError
 LABEL = "bosh-lab.vm"
 SETTINGS = "/var/vcap/bosh/warden-cpi-agent-env.json"
 
+#: Mounts of each stemcell, empty after a boot. `chattr` cannot set there what a file has on a disk, and nothing is
+#: executed in the last two. Source: systemd (or runit's base_runsvdir: /var/run is /run); bosh-agent v2.874
+#: platform/linux_platform.go: setupRunDir (16m, /var/vcap/data/sys/run behind /var/vcap/sys/run), SetupTmpDir (there a
+#: bind mount on the ephemeral disk).
+IN_MEMORY = [
+    {"type": "tmpfs", "source": "tmpfs", "destination": where, "options": ["rw", "nosuid", "nodev", *options]}
+    for where, options in {
+        "/run": ["size=64m", "mode=0755"],
+        "/var/vcap/sys/run": ["size=16m", "mode=1777"],
+        "/tmp": ["size=256m", "mode=1777", "noexec"],
+        "/var/tmp": ["size=256m", "mode=1777", "noexec"],
+    }.items()
+]
+
 
 class CpiError(Exception):
     """An error in BOSH's own classes, such as Bosh::Clouds::VMNotFound."""
@@ -176,7 +190,7 @@ class Cpi:
 def container(cid: str, image: str, agent_id: str, address: str, iaas_access: bool) -> dict[str, Any]:
     """Podman's specification of a VM."""
     attached = str(paths.VMS / cid / "attached")
-    mounts = [{"type": "bind", "source": attached, "destination": paths.ATTACHED, "options": ["rbind"]}]
+    mounts = [{"type": "bind", "source": attached, "destination": paths.ATTACHED, "options": ["rbind"]}, *IN_MEMORY]
     if iaas_access:
         # The way to the IaaS that a real CPI has by credentials: Podman's socket and the disks.
         mounts.append(

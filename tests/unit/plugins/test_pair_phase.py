@@ -49,6 +49,8 @@ HALF = DEPLOYED | {
     "stopped": ["primary", "meta"],
     "known": {"micro": ["bosh-primary"], "primary": [], "meta": []},
 }
+# Directors that were deployed from elsewhere: they answer, and no host key is pinned.
+NEW = DEPLOYED | {"reachable": [], "barred": ALL, "unpinned": ALL}
 LOST = {"micro_vm": "", "micro_state": False}
 ACTIVE = FROZEN | {
     "answers": ["meta"],
@@ -84,12 +86,23 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
         # Meta's director neither answers nor is it stopped: it starts, or it is ill.
         (DEPLOYED | {"answers": ["micro", "primary"]}, "unclear"),
         (DEPLOYED, "deployed"),
-        # Deploys that did not go through are run again, and so is a pin that is missing.
+        # Deploys that did not go through are run again.
         (DEPLOYED | {"unfinished": ["meta"]}, "only_micro"),
         (DEPLOYED | {"answers": ["micro", "primary"], "unfinished": ["meta"]}, "only_micro"),
         (DEPLOYED | {"answers": ["micro", "primary"], "stopped": ["meta"], "unfinished": ["meta"]}, "only_micro"),
         (DEPLOYED | {"answers": ["micro", "meta"], "stopped": ["primary"], "unfinished": ["primary"]}, "only_micro"),
-        (DEPLOYED | {"reachable": ["micro", "primary"]}, "only_micro"),
+        # Directors report their deployments themselves; SSH adds nothing to that.
+        (DEPLOYED | {"reachable": ["micro", "primary"]}, "deployed"),
+        (DEPLOYED | {"reachable": []}, "deployed"),
+        (NEW, "deployed"),
+        (NEW | {"answers": ["micro", "primary"]}, "unclear"),
+        (NEW | {"answers": ["micro", "meta"]}, "unclear"),
+        (NEW | {"answers": ["primary", "meta"]}, "unclear"),
+        (NEW | {"answers": []}, "unclear"),
+        (NEW | {"unfinished": ["primary"]}, "only_micro"),
+        (NEW | {"known": NOTHING["known"], "answers": ["micro"]}, "unclear"),
+        (MUTUAL | {"reachable": [], "stopped": [], "barred": ALL, "unpinned": ALL}, "unclear"),
+        (GONE | {"reachable": [], "barred": ["primary", "meta"], "unpinned": ["primary", "meta"]}, "micro_gone"),
         (DEPLOYED | {"reachable": ["micro"], "answers": ["micro", "primary"], "unfinished": ["meta"]}, "only_micro"),
         # Half a stop goes on, whoever was stopped first.
         (HALF, "deployed"),
@@ -155,7 +168,7 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
         (FROZEN | {"reachable": ["micro", "primary"], "stopped": ["micro", "primary"], "barred": ["meta"]}, "unclear"),
         # One that answers and was not pinned yet, and one whose deploy was cut off before.
         (MICRO | {"reachable": [], "barred": ["micro"]}, "only_micro"),
-        (DEPLOYED | {"reachable": ["micro", "primary"], "barred": ["meta"]}, "only_micro"),
+        (DEPLOYED | {"reachable": ["micro", "primary"], "barred": ["meta"]}, "deployed"),
         (
             DEPLOYED
             | {
@@ -197,6 +210,18 @@ def test_what_was_seen_tells_the_phase(seen, phase):
             "micro is stopped, but not primary and meta: the stop goes on with the rest",
         ),
         (DEPLOYED, ""),
+        (
+            NEW | {"host_keys": "compare them"},
+            "micro answers, but cannot be logged in to, as no host key is pinned for it; "
+            "primary answers, but cannot be logged in to, as no host key is pinned for it; "
+            "meta answers, but cannot be logged in to, as no host key is pinned for it; compare them",
+        ),
+        (DEPLOYED | {"reachable": ["micro", "primary"]}, "meta answers, but cannot be reached by SSH"),
+        (
+            FROZEN | {"reachable": [], "stopped": [], "barred": ["micro", "meta"], "unpinned": ["meta"]},
+            "micro lets nobody in by SSH: its host key is not the one that is pinned, or it refuses the user's key; "
+            "meta cannot be logged in to, as no host key is pinned for it",
+        ),
         (GONE, ""),
         (MICRO, ""),
         (
@@ -206,8 +231,7 @@ def test_what_was_seen_tells_the_phase(seen, phase):
         ),
         (
             HALF | {"unfinished": ["primary"]},
-            "meta is stopped, but primary is still to be deployed, or its host key to be pinned: "
-            "start meta's processes (`monit start all` there)",
+            "meta is stopped, but primary is still to be deployed: start meta's processes (`monit start all` there)",
         ),
         (
             FROZEN | {"reachable": [], "stopped": [], "barred": ["micro"]},
