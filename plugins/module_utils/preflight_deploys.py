@@ -19,12 +19,15 @@ from ansible_collections.bosh.ha.plugins.module_utils.preflight_finding import (
     NOT_KNOWN,
     OK,
     UNKNOWN,
+    WARNING,
     Finding,
     finding,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.preflight_live import DEPLOYED_BY
 from ansible_collections.bosh.ha.plugins.module_utils.preflight_manifests import Manifests
 
+#: Phases in which Primary or Meta is still to be deployed.
+_TO_COME = ("nothing", "only_micro")
 #: Who deploys each of them in step 7.
 DEPLOYED_THEN_BY = {"primary": "meta", "meta": "primary"}
 
@@ -55,21 +58,24 @@ def deploy_findings(seen: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _deploy(seen: dict[str, Any], name: str, by: str) -> Finding:
-    """A dry run that could not be made is an error before the freeze, if all three are deployed."""
+    """A deploy that is refused, or was not rehearsed, is an error once all three are deployed.
+
+    Before that steps 1 to 3 may bring what is lacking, and then it is rehearsed again.
+    """
     what, said = f"step 7's deploy of {seen['directors'][name]['deployment']}", seen["rehearsed"].get(name) or {}
-    refused_by = said.get("refused_by")
+    refused_by, early = said.get("refused_by"), seen["phase"] in _TO_COME
     if refused_by == "nobody":
-        return finding(what, "", f"accepted in a dry run at {by}, {len(said.get('manifest_changes') or [])} lines change")
+        changes = len(said.get("manifest_changes") or [])
+        return finding(what, "", f"accepted in a dry run at {by}, {changes} lines change")
     if refused_by:
-        where = f"bosh_ha_directors.{name}"
-        do = f"correct manifest, ops_files or vars_files of {where}: after the freeze this deploy would fail"
-        if refused_by == "director":
-            do = f"correct {where} (manifest, ops_files, vars_files), or what {by} has for it: after the freeze this deploy would fail"
-        return finding(what, "", f"refused in a dry run at {by}: {said.get('refusal')}", ERROR, do)
+        where = f"bosh_ha_directors.{name}: manifest, ops_files or vars_files"
+        where += f", or what {by} has for it" if refused_by == "director" else ""
+        do = f"correct {where}; after the freeze this deploy would fail"
+        return finding(what, "", f"refused in a dry run at {by}: {said.get('refusal')}", WARNING if early else ERROR, do)
     if "msg" in said:
-        why, do = f"no dry run at {by}: {said['msg']}", f"see to it that {by} can make a dry run: after the freeze it is too late"
+        why, do = f"no dry run at {by}: {said['msg']}", "make it possible before the freeze: this deploy comes after it"
+    elif (seen["said"].get(by) or {}).get("logged_in"):
+        why, do = "not deployed yet", f"deploy {name} by {by} first"
     else:
-        answers = (seen["said"].get(by) or {}).get("logged_in")
-        why = "not deployed yet" if answers else NOT_KNOWN
-        do = f"deploy {name} by {by} first" if answers else f"{by} was not asked, or is silent"
+        why, do = NOT_KNOWN, f"{by} was not asked, or is silent"
     return finding(what, "", why, ERROR if seen["phase"] == "deployed" else UNKNOWN, do)

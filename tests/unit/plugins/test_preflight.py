@@ -761,6 +761,9 @@ def test_a_deploy_that_bosh_refuses_is_known_before_the_freeze(seen, name, by, r
     assert "Can't find property 'director.address'" in row["target"]
     assert f"dry run at {by}" in row["target"]
     assert f"bosh_ha_directors.{name}" in row["do"]
+    # Before they are deployed, steps 1 to 3 may bring a release that is lacking.
+    seen["phase"] = "only_micro"
+    the(seen, f"step 7's deploy of bosh-{name}", "warning")
 
 
 @pytest.mark.parametrize(
