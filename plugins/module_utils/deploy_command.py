@@ -20,14 +20,15 @@ from ansible_collections.bosh.ha.plugins.module_utils.manifests import (
 
 
 def deploy_words(params: dict[str, Any], scratch: str, dry_run: bool) -> list[str]:
-    """`deploy` with the manifest, and all that is laid over it; `params` as in bosh_cli.MANIFEST_ARGS.
+    """`deploy` with the manifest, and all that is laid over it; `params` as in bosh_cli.MANIFEST_ARGS, and `recreate`.
 
     A dry run gets a copy of the vars store, in the directory `scratch`: the CLI writes variables that it generates into
     the vars store before it asks the director (bosh-cli v7.10.6 cmd/deploy.go, Evaluate). Raises ValueError for a file
     that cannot be read.
     """
     given = with_spare_store(params, scratch) if dry_run else params
-    return ["deploy", *manifest_words(given, scratch), *(["--dry-run"] if dry_run else [])]
+    flags = {"--recreate": params.get("recreate"), "--dry-run": dry_run}
+    return ["deploy", *manifest_words(given, scratch), *(flag for flag, wanted in flags.items() if wanted)]
 
 
 def pair_operations(manifest: dict[str, Any], thresholds: dict[str, Any]) -> list[Operation]:

@@ -106,10 +106,7 @@ def deploy(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     name = module.params["deployment"]
     if module.params["state"] == "absent":
         return delete(module, cli, name)
-    words = deploy_words(module.params, module.tmpdir, module.check_mode)
-    if module.params["recreate"]:
-        words.append("--recreate")
-    output = cli.run(*words, deployment=name)
+    output = cli.run(*deploy_words(module.params, module.tmpdir, module.check_mode), deployment=name)
     changes = output.changed_lines()
     tasks = tasks_of(output)
     return {

@@ -121,7 +121,7 @@ def rehearse(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
         if failure.cause == "lock_held":
             raise
         task = evidence.get("task") or {}
-        return refused("director" if task else "manifest", task.get("error") or failure.words)
+        return refused("director" if task else "manifest", task.get("error") or last_words(failure.words))
     return {
         "changed": False,
         "refused_by": "nobody",
@@ -142,6 +142,12 @@ def operations_of(module: AnsibleModule, cli: BoshCli) -> list[dict[str, Any]]:
     if not isinstance(manifest, dict):
         raise ValueError(f"{module.params['manifest']}: the manifest is not a mapping")
     return pair_operations(manifest, {name: module.params[name] for name in THRESHOLDS})
+
+
+def last_words(words: str) -> str:
+    """BOSH's words without the diff of the manifest that it prints before an error."""
+    lines = [line.strip() for line in words.splitlines() if line.strip() and line[:2] not in ("+ ", "- ", "  ")]
+    return " ".join(lines) or words
 
 
 def refused(by: str, words: str) -> dict[str, Any]:
