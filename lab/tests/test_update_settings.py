@@ -100,7 +100,7 @@ def _deploy(director: Director, config: dict[str, Any] = META, **query: str) -> 
 
 def test_who_told_the_agent_last_tells_it_nothing(director: Director) -> None:
     assert _deploy(director, MICRO) == []
-    assert director.world.asked == [("ping", None)]
+    assert director.world.asked == [("get_state", None)]
 
 
 def test_the_first_deploy_by_another_director_tells_of_its_blobstore_only(director: Director) -> None:
@@ -162,3 +162,25 @@ def test_agents_of_an_older_database_count_as_told(tmp_path: Path, cas: Path) ->
             assert {name: getattr(vm, name) for name in fingerprints(MICRO)} == fingerprints(MICRO)
             assert attribute(session, "uuid")
     engine.dispose()
+
+
+@pytest.mark.parametrize("dry_run", ["true", ""])
+def test_an_agent_that_does_not_answer_ends_a_deploy_and_a_dry_run(director: Director, dry_run: str) -> None:
+    director.world.answering.clear()
+    query, headers = {"dry_run": dry_run}, {"Content-Type": "text/yaml"}
+    director.client.post("/deployments", params=query, content=MANIFEST, headers=headers)
+    ended = director.work(META)
+    assert ended["state"] == "error"
+    assert ended["result"].startswith("bosh/i-0: Timed out sending 'get_state' to instance: 'bosh/i-0', agent-id: ")
+    assert director.world.asked == [("get_state", None)]
+
+
+def test_a_dry_run_leaves_the_name_of_a_new_deployment(director: Director, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "plan", lambda *_arguments: [])
+    director.client.post(
+        "/deployments", params={"dry_run": "true"}, content="name: new", headers={"Content-Type": "text/yaml"}
+    )
+    assert director.work(META)["state"] == "done"
+    rows = director.client.get("/deployments").json()
+    assert [row["name"] for row in rows] == ["bosh-primary", "new"]
+    assert director.client.get("/deployments/new").json() == {"manifest": None}

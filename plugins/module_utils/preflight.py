@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.bosh.ha.plugins.module_utils.director_manifest import is_director, release
+from ansible_collections.bosh.ha.plugins.module_utils.preflight_deploys import cloud_config_findings, deploy_findings
 from ansible_collections.bosh.ha.plugins.module_utils.preflight_finding import (
     ERROR,
     NOT_KNOWN,
@@ -30,17 +31,18 @@ from ansible_collections.bosh.ha.plugins.module_utils.preflight_pair import adop
 #: Before these phases a director gets the release of its manifest, after them it runs what it runs.
 _YET_TO_DEPLOY = ("nothing", "only_micro")
 _PARTS = ("manifests", "cloud_configs")
-_LIVE = ("said", "traits", "deployed", "instances", "logins", "hosts")
+_LIVE = ("said", "traits", "deployed", "instances", "logins", "hosts", "edits", "rehearsed")
 
 
 def findings(given: dict[str, Any]) -> list[Finding]:
     """All rows, in the order of the table.
 
-    `given` has, by the names of the directors: directors (address and deployment), manifests (content),
-    cloud_configs (content), and, but for offline: said (director_info), traits (director_traits), deployed
-    (deployed_manifest), instances (vm_info), logins (wait_for_connection) and hosts (host_traits). Besides: state
-    (env_state of Micro), cli (rc and stdout of `bosh --version`), offline, phase, handover, same_az, clock_skew
-    (seconds) and room_factor. A part, or a name in it, may be missing.
+        `given` has, by the names of the directors: directors (address and deployment), manifests (content),
+        cloud_configs (content), and, but for offline: said (director_info), traits (director_traits), deployed
+        (deployed_manifest), instances (vm_info), logins (wait_for_connection), hosts (host_traits), edits
+    (recursor_free_manifest) and rehearsed (deployment_dry_run). Besides: state
+        (env_state of Micro), cli (rc and stdout of `bosh --version`), offline, phase, handover, same_az, clock_skew
+        (seconds) and room_factor. A part, or a name in it, may be missing.
     """
     parts = {part: given.get(part) or {} for part in _PARTS}
     parts |= {part: {} if given.get("offline") else given.get(part) or {} for part in _LIVE}
@@ -56,9 +58,11 @@ def _all(seen: dict[str, Any]) -> Iterator[Finding]:
     yield _cli(seen.get("cli") or {})
     yield _version(seen, manifests)
     yield from manifest_findings(seen, manifests)
+    yield from cloud_config_findings(seen, manifests)
     yield apart(seen, manifests)
     if not offline:
         yield from director_findings(seen)
+        yield from deploy_findings(seen)
         yield from host_findings(seen)
     if seen["handover"] == "adopt":
         yield from adoptable(seen, manifests)

@@ -6,7 +6,7 @@
 
 Facts are from rsync 3.2.7 (rsync.1, errcode.h, options.c, generator.c, xattrs.c) and OpenSSH 9 (ssh_config.5). On
 the other side rrsync takes only options that it knows: those here that reach it are a bandwidth limit, a timeout,
-numeric IDs, the level of the statistics and `--inplace`.
+numeric IDs, the level of the statistics, `--sparse` and `--inplace`.
 """
 
 from __future__ import annotations
@@ -92,8 +92,32 @@ def rsync_version(text: str) -> tuple[int, int, int]:
     return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else (0, 0, 0)
 
 
+#: The first rsync that keeps holes in a file that it writes in place. Before it a hole at the end of a file left the
+#: old data there: bytes that the source has not, without a complaint (rsync NEWS, 3.3.0; issue 114).
+HOLES_IN_PLACE = (3, 3, 0)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How rsync writes a file: in place, with holes where the source has zeros, or both."""
+
+    inplace: bool
+    sparse: bool
+
+
+def writing(version: tuple[int, int, int], hard_links: bool, update: bool) -> Writing:
+    """How the files of a copy are written.
+
+    `hard_links`: a file of the copy has a second name, which must not see what is written to the first one.
+    `update`: the copy is complete but for what changed, and the source waits for it. Then an rsync that cannot do both
+    writes in place: it skips blocks that match, so that holes which are there stay. Otherwise it keeps holes.
+    """
+    inplace = not hard_links and (update or version >= HOLES_IN_PLACE)
+    return Writing(inplace, not inplace or version >= HOLES_IN_PLACE)
+
+
 def command(
-    copy: Copy, version: tuple[int, int, int], inplace: bool, progress: bool, stream: int = -1, streams: int = 1
+    copy: Copy, version: tuple[int, int, int], how: Writing, progress: bool, stream: int = -1, streams: int = 1
 ) -> list[str]:
     """One rsync: the whole store with --delete, or where `stream` is 0 or more, that part of it."""
     words = []
@@ -103,7 +127,8 @@ def command(
         words += ["ionice", "-c", {"best-effort": "2", "idle": "3"}[copy.ionice]]
     words += ["rsync", "-aHAX", "--numeric-ids", "--no-compress", f"--timeout={copy.timeout}"]
     # A part of a file that came is no loss: the next attempt goes on from it.
-    words += ["--no-whole-file", "--inplace" if inplace else "--partial"]
+    words += ["--no-whole-file", "--inplace" if how.inplace else "--partial"]
+    words += ["--sparse"] if how.sparse else []
     if version >= (3, 1, 3):
         # Without it times are compared in whole seconds, and a page that is written twice in one has the same size.
         words.append("--modify-window=-1")

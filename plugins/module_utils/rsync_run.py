@@ -23,6 +23,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.rsync_command import (
     command,
     judge,
     rsync_version,
+    writing,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.rsync_progress import Told, line_of, pieces
 from ansible_collections.bosh.ha.plugins.module_utils.ssh_ciphers import cheapest_here
@@ -114,6 +115,14 @@ def _holder(handle: int) -> str:
     return f" (process {found[0]})" if found else ""
 
 
+def _holds_something(directory: str) -> bool:
+    try:
+        with os.scandir(directory) as entries:
+            return any(entries)
+    except FileNotFoundError:
+        return False
+
+
 class Teller:
     """Keeps the newest line about all streams in a file, which is replaced, so that a reader never sees half of it."""
 
@@ -171,6 +180,7 @@ class _Run:
         self._teller = teller
         self._locks = locks
         self._version = rsync_version(asked("rsync", "--version"))
+        self._update = not moving and _holds_something(copy.dest)
         self._result = Result()
         self._adding = threading.Lock()
 
@@ -216,12 +226,12 @@ class _Run:
     def _one(self, stream: int, streams: int) -> None:
         # In place a large file costs what changed in it. But where two names are one file on this side and two on the
         # other, what is written to one would be seen in both (rsync.1, --inplace).
-        inplace = not has_hard_links(self._copy.dest)
-        words = command(self._copy, self._version, inplace, self._teller is not None, stream, streams)
+        how = writing(self._version, has_hard_links(self._copy.dest), self._update)
+        words = command(self._copy, self._version, how, self._teller is not None, stream, streams)
         told, said = Told(), Complaints()
         rc = self._execute(words, told, said, lambda: self._teller.tell(stream, told) if self._teller else None)
         with self._adding:
-            self._add(told, said, inplace)
+            self._add(told, said, how.inplace)
         judge(self._copy, rc, said, self._moving)
         if rc == 0 and "files_total" not in told.numbers:
             # A program that is no rsync, or one that prints another form: "nothing differs" must not be read from it.

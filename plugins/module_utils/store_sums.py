@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import stat
+import sys
 import tempfile
 import threading
 import time
@@ -28,10 +29,12 @@ from ansible_collections.bosh.ha.plugins.module_utils.rsync_pattern import Exclu
 
 #: Also in the cache: one of another is not used. sha256 is the fastest of hashlib's on CPUs that compute it themselves.
 ALGORITHM = "sha256"
-_CACHE_FORM = f"bosh.ha.store_sums 1 {ALGORITHM}"
+_CACHE_FORM = f"bosh.ha.store_sums 2 {ALGORITHM}"
 #: A file whose inode changed less than this before it was read is not remembered, in nanoseconds.
 RACY = 2_000_000_000
+#: What is read at once. A block of a file that has only zeros counts the same whether it is a hole or was written.
 _BLOCK = 1 << 20
+_ZEROS = bytes(_BLOCK)
 
 #: rsync -AX copies ACLs and all other attributes but those of `system.` (rsync 3.2.7, xattrs.c rsync_xal_get).
 _ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
@@ -178,7 +181,7 @@ def _hash_all(root: str, stale: list[Entry], threads: int, moving: bool, result:
                 entry = waiting.pop()
             try:
                 begun[entry.path] = time.time_ns()
-                entry.digest = _hash(os.path.join(root, entry.path), entry, buffer)
+                entry.digest, read = _hash(os.path.join(root, entry.path), entry, buffer)
             except (Unstable, *_GONE) as error:
                 if moving:
                     with lock:
@@ -192,7 +195,7 @@ def _hash_all(root: str, stale: list[Entry], threads: int, moving: bool, result:
                 continue
             with lock:
                 result.hashed_files += 1
-                result.hashed_bytes += entry.seen.st_size
+                result.hashed_bytes += read
 
     workers = [threading.Thread(target=work) for _number in range(min(threads, len(stale)))]
     for worker in workers:
@@ -204,19 +207,90 @@ def _hash_all(root: str, stale: list[Entry], threads: int, moving: bool, result:
     return begun
 
 
-def _hash(path: str, entry: Entry, buffer: memoryview) -> str:
+def _hash(path: str, entry: Entry, buffer: memoryview) -> tuple[str, int]:
+    """Digest of a file's contents, and how many bytes were read. Raises Unstable, OSError."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         if _mark(os.fstat(handle)) != entry.mark:
             raise Unstable(f"{entry.path} has changed since it was found")
-        digest = hashlib.new(ALGORITHM)
-        while count := os.readv(handle, [buffer]):
-            digest.update(buffer[:count])
+        found = _contents(handle, entry.seen, buffer)
         if _mark(os.fstat(handle)) != entry.mark:
             raise Unstable(f"{entry.path} has changed while it was read")
-        return digest.hexdigest()
+        return found
     finally:
         os.close(handle)
+
+
+def _contents(handle: int, seen: os.stat_result, buffer: memoryview) -> tuple[str, int]:
+    """Digest of all blocks that have anything but zeros, and of the places of the others; and how many bytes were read.
+
+    So it does not depend on how a file lies on the disk, and a hole of any size takes no time. A file without a block
+    of zeros has the digest of its contents.
+    """
+    digest, zeros = hashlib.new(ALGORITHM), _Zeros()
+    # A file system that cannot tell its holes has data everywhere (lseek(2)).
+    sparse = seen.st_blocks * 512 < seen.st_size
+    at = read = 0
+    while at < seen.st_size:
+        data = min(_next_data(handle, at) // _BLOCK * _BLOCK, seen.st_size) if sparse else at
+        if data > at:
+            zeros.add(at, data)
+            at = data
+            continue
+        count = _fill(handle, at, buffer)
+        if not count:
+            # It was cut meanwhile, which its mark tells.
+            break
+        if buffer[:count] == _ZEROS[:count]:
+            zeros.add(at, at + count)
+        else:
+            digest.update(buffer[:count])
+        at += count
+        read += count
+    return digest.hexdigest() + zeros.told(), read
+
+
+class _Zeros:
+    """Places of zeros in a file, neighbours as one."""
+
+    def __init__(self) -> None:
+        self._places = hashlib.new(ALGORITHM)
+        self._begin = self._end = 0
+        self._any = False
+
+    def add(self, begin: int, end: int) -> None:
+        """A place behind all others, in bytes from the file's beginning."""
+        if not self._any or begin != self._end:
+            self._close()
+            self._begin = begin
+        self._end, self._any = end, True
+
+    def told(self) -> str:
+        """Empty where there are none."""
+        self._close()
+        return f".{self._places.hexdigest()}" if self._any else ""
+
+    def _close(self) -> None:
+        if self._any:
+            self._places.update(f"{self._begin}-{self._end}\n".encode("ascii"))
+
+
+def _next_data(handle: int, at: int) -> int:
+    """Where the next data of a file begin, at or behind `at`; far behind every end where there are none."""
+    try:
+        return os.lseek(handle, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return sys.maxsize
+
+
+def _fill(handle: int, at: int, buffer: memoryview) -> int:
+    """Read a whole block, or up to the end of the file; how many bytes there were."""
+    count = 0
+    while count < len(buffer) and (got := os.preadv(handle, [buffer[count:]], at + count)):
+        count += got
+    return count
 
 
 def _mark(seen: os.stat_result) -> Mark:

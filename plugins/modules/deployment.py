@@ -20,7 +20,10 @@ extends_documentation_fragment: [bosh.ha.director, bosh.ha.manifest, bosh.ha.att
 attributes:
   check_mode:
     description: A dry run, with a copy of the vars store.
-    details: The director notes the dry run as a task, and for a new deployment its name. A release that the manifest gives by URL is uploaded.
+    details:
+      - The director binds releases, stemcells, cloud config and agents, and renders every template, so a missing property is an error.
+      - It notes the dry run as a task, and for a new deployment its name. Variables of CredHub that are missing are generated.
+        A release that the manifest gives by URL is uploaded.
     support: partial
   diff_mode:
     description: BOSH's own diff, values redacted.
@@ -89,27 +92,21 @@ manifest_changes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli, manifest_words
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli
+from ansible_collections.bosh.ha.plugins.module_utils.deploy_command import deploy_words
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import deployments
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import (
     manifest_diff,
     run_director_module,
     tasks_of,
 )
-from ansible_collections.bosh.ha.plugins.module_utils.interpolation import with_spare_store
 
 
 def deploy(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     name = module.params["deployment"]
     if module.params["state"] == "absent":
         return delete(module, cli, name)
-    params = with_spare_store(module.params, module.tmpdir) if module.check_mode else module.params
-    words = ["deploy", *manifest_words(params, module.tmpdir)]
-    if module.params["recreate"]:
-        words.append("--recreate")
-    if module.check_mode:
-        words.append("--dry-run")
-    output = cli.run(*words, deployment=name)
+    output = cli.run(*deploy_words(module.params, module.tmpdir, module.check_mode), deployment=name)
     changes = output.changed_lines()
     tasks = tasks_of(output)
     return {

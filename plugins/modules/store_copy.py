@@ -17,6 +17,9 @@ description:
   - It may be called again at any time, and then copies only what differs. Times are compared to the nanosecond.
   - Where no file of the copy has a second name, files are written in place, so that of a large one only what changed is written;
     the copy must be nobody's live data.
+  - Holes of sparse files are kept, so that the copy takes no more room than the source. rsync reads them as zeros, and sends those of a
+    new file over the network. An rsync before 3.3.0 cannot write in place and make holes at once. It makes holes in a first copy and with
+    O(vanished_ok), and otherwise writes in place, where holes that the copy has already stay; those of files that are new then are filled.
   - Only one copies into a directory at a time, by a lock on the directory that rsync holds, too, as a run that was
     interrupted leaves a copy behind that goes on.
   - SSH takes the cipher that costs this host's CPU least, of those that both sides have.
@@ -154,7 +157,7 @@ files_deleted:
   type: int
   sample: 3
 bytes_total:
-  description: Bytes of all files of the source.
+  description: Bytes of all files of the source, with their holes.
   returned: always
   type: int
   sample: 997351061
@@ -180,7 +183,7 @@ moved_files:
   elements: str
   sample: ['file has vanished: "/director/tasks/7/debug"']
 inplace:
-  description: Whether files were written in place. They are not where one of the copy has a second name.
+  description: Whether files were written in place. They are not where one of the copy has a second name, nor where rsync keeps holes instead.
   returned: always
   type: bool
   sample: true

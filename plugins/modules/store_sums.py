@@ -17,6 +17,7 @@ description:
     ACLs, attributes, device number and SHA-256. Of the directory itself only the entries count.
   - With a cache only files are read that were written since the last call. One that was written less than 2 s before it was
     read is read again the next time.
+  - Blocks of zeros count the same whether they were written or are holes of a sparse file, which are not read.
   - The attributes C(security.selinux), C(security.ima) and C(security.evm) do not count, as each host makes its own.
 extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.reads]
 attributes:
@@ -98,7 +99,7 @@ hashed_files:
   type: int
   sample: 12
 hashed_bytes:
-  description: Size of those.
+  description: Bytes that were read of those, without the holes of sparse files.
   returned: always
   type: int
   sample: 1834345

@@ -51,7 +51,7 @@ if "interpolate" in words:
     answer(blocks=[open(path).read()])
 name = {address: name for name, address in ADDRESSES.items()}[os.environ["BOSH_ENVIRONMENT"]]
 director = site["directors"].get(name)
-verbs = "env deployments configs config vms tasks locks curl instances disks orphaned-vms".split()
+verbs = "env deployments configs config vms tasks locks curl instances disks orphaned-vms deploy task".split()
 verb = next(word for word in words if word in verbs)
 if director is None:
     answer(lines=["Fetching info: dial tcp: connect: no route to host", "Exit code 1"], rc=1)
@@ -65,6 +65,19 @@ if verb == "vms":
     answer(verb, [row | {"ips": "".join(row["ips"]), "process_state": "running"} for row in director["vms"]])
 if verb == "instances":
     answer(verb, [row | {key: "".join(row[key]) for key in ("ips", "disk_cids")} for row in director["instances"]])
+if verb == "deploy" and site.get("refuses") == name:
+    answer(lines=["Task 7 error", "Updating deployment:\\n  Expected task '7' to succeed but state is 'error'", "Exit code 1"], rc=1)
+if verb == "deploy":
+    store = words[words.index("--vars-store") + 1] if "--vars-store" in words else ""
+    ops = [json.load(open(words[at + 1])) for at, word in enumerate(words) if word == "-o"]
+    with open(SITE + ".deploys", "a") as stream:
+        stream.write(json.dumps({"at": name, "dry": "--dry-run" in words, "ops": ops, "store": store}) + "\\n")
+    if store:
+        open(store, "a").write("made: by the CLI\\n")
+    answer(lines=["+ a", "Succeeded"])
+if verb == "task":
+    event = {"time": 1, "error": {"code": 100, "message": "Can't find property 'director.address'"}}
+    answer(blocks=[json.dumps(event) + "\\n"], lines=["Task 7 error", "Exit code 1"], rc=1)
 answer(verb.replace("-", "_"), [])
 """
 MODULES = {"host_traits": TRAITS}
@@ -130,7 +143,7 @@ def asked(tmp_path: Path) -> str:
 def test_three_that_go_together(run, site, words):
     rc, told = run(site, *words)
     assert rc == 0, told
-    assert "1 warning, 46 ok" in told, told
+    assert "1 warning, 50 ok" in told, told
     assert "Primary and Meta apart" in told
 
 
@@ -184,3 +197,28 @@ def test_the_warning_of_an_adopt_is_none_of_a_recreate(run, site):
     assert rc == 0, told
     assert "2 warnings" in told
     assert os.path.sep not in told.partition("adopt: agent's")[2][:40]
+
+
+def test_the_deploys_of_step_7_are_rehearsed_where_the_data_are(run, site, tmp_path):
+    rc, told = run(site, "--check", director_preflight_phase="deployed", enable_resurrector_minimum_down_jobs=7)
+    assert rc == 0, told
+    deploys = [json.loads(line) for line in (tmp_path / "site.json.deploys").read_text(encoding="utf-8").splitlines()]
+    assert [(deploy["at"], deploy["dry"]) for deploy in deploys] == [("micro", True), ("primary", True)]
+    for deploy in deploys:
+        values = {
+            row["path"].rstrip("?").rpartition("/")[2]: row["value"] for row in deploy["ops"][-1] if "value" in row
+        }
+        assert (values["resurrector_enabled"], values["minimum_down_jobs"]) == (True, 7)
+
+
+def test_a_deploy_that_is_refused_ends_the_preflight(run, site, tmp_path):
+    rc, told = run(site | {"refuses": "micro"}, director_preflight_phase="deployed")
+    assert rc == 2
+    assert told.rpartition("what to do): ")[2].startswith("step 7's deploy of bosh-primary"), told[-300:]
+    assert "Can't find property 'director.address'" in told
+
+
+def test_thresholds_that_resurrect_nothing_are_refused_before_the_freeze(run, site):
+    rc, told = run(site, director_preflight_phase="deployed", enable_resurrector_minimum_down_jobs=1)
+    assert rc == 2
+    assert '"refused_by": "manifest"' in told and "minimum_down_jobs is 1, but needs 2 or more" in told, told

@@ -33,6 +33,8 @@ elif "config" in sys.argv:
     answer(rows=[{"id": "1", "type": "cloud", "name": "default", "content": "azs: []"}], content="config")
 elif "env" in sys.argv:
     answer(rows=[{"name": "a", "uuid": "b", "version": "c", "cpi": "d", "user": "admin"}])
+elif "instances" in sys.argv:
+    answer(rows=[{"instance": "bosh/1", "process_state": "running"}], content="instances")
 elif "deploy" in sys.argv and os.path.exists(TOLD + ".refuses"):
     answer(lines=["Error: Instance group 'bosh' has no such thing", "Exit code 1"], rc=1)
 else:
@@ -158,3 +160,15 @@ def test_a_manifest_that_bosh_refuses_is_refused_in_check_mode_too(run: Run, tmp
     assert rc == (0 if waits else 2), told
     assert "Instance group 'bosh' has no such thing" in told
     assert ("BOSH cannot foretell the deploy of bosh-primary before the uploads are done" in told) is waits
+
+
+def test_a_deploy_that_fails_after_the_freeze_names_what_to_change(run: Run, tmp_path: Path):
+    (tmp_path / "told.refuses").touch()
+    rc, told = run("enable_resurrector", V2, dict(RESURRECTOR))
+    assert rc == 2
+    sentence = told.rpartition("bosh_ha_directors.primary: ")[2]
+    assert sentence.startswith("meta did not deploy bosh-primary: "), told[-900:]
+    assert "Instance group 'bosh' has no such thing" in sentence
+    assert "Primary answers, and its VM is running" in sentence
+    (tmp_path / "told.refuses").unlink()
+    assert run("enable_resurrector", V2, dict(RESURRECTOR))[0] == 0

@@ -171,6 +171,11 @@ def delete_release(context: Context, name: str, version: str | None = None) -> s
 def update_deployment(
     context: Context, manifest: str, dry_run: bool = False, recreate: bool = False, **_ignored: Any
 ) -> str:
+    """A dry run does all that a deploy does before it compiles: it asks the agents, and renders every template.
+
+    It also leaves the name of a new deployment. Source: bosh v283.1.6 src/bosh-director/lib/bosh/director
+    jobs/update_deployment.rb (perform, deploy), api/controllers/deployments_controller.rb (find_or_create_by_name).
+    """
     data = yaml.safe_load(manifest)
     name = data["name"]
     with context.lock("deployment", name):
@@ -178,9 +183,10 @@ def update_deployment(
             deployment = context.session.scalars(sa.select(Deployment).where(Deployment.name == name)).first()
             if deployment is None:
                 deployment = Deployment(name=name)
-                if not dry_run:
-                    context.session.add(deployment)
-                    context.session.commit()
+                context.session.add(deployment)
+                context.session.commit()
+            for instance in instances_of(context, deployment):
+                _require_agent(context, instance)
         with context.step("Preparing deployment", "Rendering templates", index=2):
             try:
                 wanted = plan.plan(context.session, context.blobstore, data, context.config["address"])
@@ -228,10 +234,8 @@ def _update_instances(context: Context, deployment: Deployment, wanted: list[pla
             context.session.commit()
             with context.step("Creating missing vms", str(instance)):
                 instances.create_vm(context, instance)
-        else:
-            _require_agent(context, instance)
-            if not (recreate or item.needs_update(instance) or instances.changed_settings(context, instance)):
-                continue
+        elif not (recreate or item.needs_update(instance) or instances.changed_settings(context, instance)):
+            continue
         with context.step("Updating instance", f"{instance} (canary)", tags=[instance.job]) as progress:
             replaced = not fresh and (recreate or item.needs_vm(instance))
             if not fresh:
@@ -247,17 +251,23 @@ def _update_instances(context: Context, deployment: Deployment, wanted: list[pla
 
 
 def _require_agent(context: Context, instance: Instance) -> None:
-    """A deploy refuses to go on with an agent that does not answer."""
+    """A deploy asks each agent for its state, once, and refuses to go on without an answer.
+
+    Source: bosh v283.1.6 deployment_plan/agent_state_migrator.rb (get_state), without `--fix`.
+    """
     if instance.vm is None:
         return
+    who, timeout = f"{instance.job}/{instance.uuid}", context.config["ping_timeout"]
     try:
-        context.agents.wait_until_ready(instance.vm.agent_id, context.config["ping_timeout"])
+        context.agents.ask(instance.vm.agent_id, "get_state", timeout=timeout)
     except AgentTimeout as error:
         raise Failure(
-            f"Timed out sending 'get_state' to instance: '{instance.job}/{instance.uuid}', "
-            f"agent-id: '{instance.vm.agent_id}' after {context.config['ping_timeout']} seconds",
+            f"{who}: Timed out sending 'get_state' to instance: '{who}', "
+            f"agent-id: '{instance.vm.agent_id}' after {timeout} seconds",
             450002,
         ) from error
+    except AgentError as error:
+        raise Failure(f"{who}: {error}", 450003) from error
 
 
 def delete_deployment(context: Context, name: str, **_ignored: Any) -> str:

@@ -28,6 +28,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import (
     printed_sums,
     rehearsed,
     sums_of,
+    tar_sums,
     unfit,
 )
 
@@ -230,3 +231,25 @@ def test_the_host_sums_up_files_of_any_name_with_what_it_has(tmp_path, names, op
 def test_a_directory_that_is_not_there_has_no_sums(tmp_path):
     words = [word.replace("{}", str(tmp_path / "nothing")) for word in bbr_artifact.SUMS]
     assert subprocess.run(words, capture_output=True, check=False).returncode == 2
+
+
+def test_an_artifact_with_holes_is_small_and_has_the_sums_of_its_contents(tmp_path):
+    top = tmp_path / "artifact"
+    top.mkdir()
+    size = 64 << 20
+    with (top / "sparse").open("wb") as stream:
+        stream.write(b"x")
+        stream.truncate(size)
+    (top / "plain").write_bytes(b"plain")
+    packed = subprocess.run(
+        [word.replace("{}", str(top)) for word in bbr_artifact._TAR], capture_output=True, check=True
+    ).stdout
+    assert len(packed) < 1 << 20
+    wanted = {"./sparse": b"x" + bytes(size - 1), "./plain": b"plain"}
+    assert tar_sums(io.BytesIO(packed)) == {name: hashlib.sha256(data).hexdigest() for name, data in wanted.items()}
+    # As it comes back on a VM.
+    there = tmp_path / "there"
+    words = [word.replace("{}", str(there)) for word in bbr_artifact._UNTAR]
+    subprocess.run(words, input=packed, check=True)
+    assert (there / "sparse").stat().st_size == size
+    assert (there / "sparse").stat().st_blocks * 512 < 1 << 20

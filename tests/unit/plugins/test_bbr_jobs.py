@@ -75,15 +75,18 @@ def test_metadata_that_cannot_be_read_is_said(text, words):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("y", True), ("Y", True), ("yes", True), ("on", True), ("True", True), ("!!bool 'on'", True)]
-    + [("n", False), ("off", False), ("NO", False), ("~", False), ("", False), ("null", False)],
+    [
+        *[(text, True) for text in ("y", "Y", "yes", "on", "True", "!!bool 'on'")],
+        *[(text, False) for text in ("n", "off", "NO", "~", "", "null")],
+    ],
 )
 def test_scripts_are_skipped_where_bbr_skips_them(value, expected):
     assert parse_metadata(f"skip_bbr_scripts: {value}\n")["skip"] is expected
 
 
 def test_names_that_look_like_numbers_stay_as_they_are_written():
-    text = "backup_name: 0\nbackup_should_be_locked_before:\n- {job_name: 007, release: 12e03}\n- {job_name: y, release: =}"
+    before = "[{job_name: 007, release: 12e03}, {job_name: y, release: =}]"
+    text = f"backup_name: 0\nbackup_should_be_locked_before: {before}"
     found = parse_metadata(text)
     assert found["before"]["backup"] == (("007", "12e03"), ("y", "="))
     assert found["discontinued"] == ["backup_name"]

@@ -297,6 +297,71 @@ def test_check_mode_and_deed_are_the_same_command(run_module, manifest, tmp_path
     assert result["changed"], "`recreate` changes something though the manifest does not"
 
 
+# deployment_dry_run
+
+WATCHER = json.dumps(
+    {"name": "bosh-primary", "instance_groups": [{"name": "bosh", "jobs": [{"name": "health_monitor"}]}]}
+)
+
+
+def dry_run_of(run_module, said, manifest, answer, **given):
+    answers = {"interpolate": said(WATCHER), " deploy ": answer, "task 7 --event": given.pop("events", said())}
+    return run_module("deployment_dry_run", PRIMARY | {"manifest": manifest} | given, answers)
+
+
+def test_a_rehearsal_lays_over_what_step_7_does_and_writes_no_vars_store(run_module, said, manifest, tmp_path):
+    (tmp_path / "own.yml").write_text("[]\n", encoding="utf-8")
+    (tmp_path / "vars.yml").write_text("password: hidden-value\n", encoding="utf-8")
+    given = {"ops_files": [f"{tmp_path}/own.yml"], "vars_store": f"{tmp_path}/vars.yml"}
+    result, replay = dry_run_of(run_module, said, manifest, "deploy_dryrun_change", **given)
+    assert (result["changed"], result["refused_by"]) == (False, "nobody")
+    assert result["manifest_changes"]
+    assert any(path.endswith("resurrector_enabled?") for path in result["operations"])
+    words = replay.calls[-1]
+    ops = [words[at + 1] for at, word in enumerate(words) if word == "-o"]
+    assert ops[0] == f"{tmp_path}/own.yml" and len(ops) == 2
+    assert words[words.index("--vars-store") + 1] != f"{tmp_path}/vars.yml"
+    assert words[-1] == "--dry-run"
+
+
+def test_a_rehearsal_that_the_director_refuses_is_a_result(run_module, said, manifest):
+    event = {"time": 1, "error": {"code": 100, "message": "Can't find property 'director.address'"}}
+    lines = ["+   name: bosh", "Task 7 error", "Expected task '7' to succeed but state is 'error'", "Exit code 1"]
+    result, _replay = dry_run_of(
+        run_module, said, manifest, said(lines=lines, rc=1), events=said(json.dumps(event), rc=1)
+    )
+    assert (result["refused_by"], result["refusal"]) == ("director", "Can't find property 'director.address'")
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ({"ops_files": ["/nowhere/ops.yml"]}, "the file /nowhere/ops.yml cannot be read"),
+        ({"minimum_down_jobs": 1}, "minimum_down_jobs is 1"),
+    ],
+)
+def test_what_no_director_needs_to_refuse_is_refused_before_it_is_asked(run_module, said, manifest, given, refusal):
+    result, replay = dry_run_of(run_module, said, manifest, "deploy_dryrun_change", **given)
+    assert result["refused_by"] == "manifest"
+    assert refusal in result["refusal"]
+    assert not [verb for verb in verbs(replay) if verb.startswith("deploy")]
+
+
+def test_an_operation_that_does_not_apply_is_named_with_its_file(run_module, said, manifest):
+    """Recorded from CLI v7.10.6."""
+    words = "Error 'operation [0] in o1.yml failed': Expected to find a map key 'properties' for path '/properties'"
+    answers = {"interpolate": said(lines=[words, "Exit code 1"], rc=1)}
+    result, _replay = run_module("deployment_dry_run", PRIMARY | {"manifest": manifest}, answers)
+    assert (result["refused_by"], result["refusal"]) == ("manifest", words)
+
+
+@pytest.mark.parametrize("case", ["fail_unreachable", "fail_wrong_ca", "fail_wrong_creds"])
+def test_a_director_that_cannot_be_asked_has_refused_nothing(run_module, said, manifest, case):
+    with pytest.raises(Failed) as failed:
+        dry_run_of(run_module, said, manifest, case)
+    assert failed.value.result["cause"]
+
+
 def test_variables_go_by_a_file_of_the_owner_only(run_module, manifest):
     seen = {}
 

@@ -146,6 +146,7 @@ def seen():
         "instances": {"primary": instance("primary"), "meta": instance("meta")},
         "logins": {name: {"elapsed": 0} for name in names},
         "hosts": {name: host(1000.0 + number / 10) for number, name in enumerate(names)},
+        "rehearsed": {name: {"refused_by": "nobody", "manifest_changes": ["+ a"]} for name in ("primary", "meta")},
     }
 
 
@@ -361,7 +362,8 @@ def test_a_director_without_a_persistent_disk(seen):
 def test_a_smaller_disk_is_a_warning(seen):
     del group(seen, "meta")["persistent_disk_pool"]
     group(seen, "meta")["persistent_disk_type"] = "small"
-    assert judged(seen) == {}, "of a type that is not known"
+    lacks = "Primary's cloud config for bosh-meta"
+    assert the(seen, lacks)["target"] == "persistent_disk_type small", "of a size that is not known"
     seen["cloud_configs"]["primary"]["content"]["disk_types"] = [{"name": "small", "disk_size": 1024}]
     assert the(seen, "persistent disk", "warning")["target"] == "1024 MiB"
 
@@ -418,7 +420,11 @@ def test_one_availability_zone(seen, verdict):
     seen["same_az"] = verdict
     the(seen, "Primary and Meta apart", verdict)
     seen["cloud_configs"]["primary"]["content"]["azs"] = []
-    the(seen, "Primary and Meta apart", verdict)
+    lacks = "Primary's cloud config for bosh-meta"
+    assert {what: row["verdict"] for what, row in judged(seen).items()} == {
+        "Primary and Meta apart": verdict,
+        lacks: "error",
+    }
 
 
 def test_one_zone_by_two_names(seen):
@@ -748,3 +754,103 @@ def test_the_table(seen):
     assert table([])[-1] == "nothing was compared"
     long = {"what": "x" * 200, "source": "", "target": "", "verdict": "ok", "do": ""}
     assert max(len(line) for line in table([long])) <= 120
+
+
+# what step 7 deploys
+
+
+@pytest.mark.parametrize(("name", "by"), [("primary", "micro"), ("meta", "primary")])
+@pytest.mark.parametrize("refused_by", ["manifest", "director"])
+def test_a_deploy_that_bosh_refuses_is_known_before_the_freeze(seen, name, by, refused_by):
+    seen["rehearsed"][name] = {"refused_by": refused_by, "refusal": "Can't find property 'director.address'"}
+    row = the(seen, f"step 7's deploy of bosh-{name}")
+    assert "Can't find property 'director.address'" in row["target"]
+    assert f"dry run at {by}" in row["target"]
+    assert f"bosh_ha_directors.{name}" in row["do"]
+    # Before they are deployed, steps 1 to 3 may bring a release that is lacking.
+    seen["phase"] = "only_micro"
+    the(seen, f"step 7's deploy of bosh-{name}", "warning")
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"skipped": True}, {"msg": "no route to host", "cause": "unreachable"}, {"msg": "lock is held"}]
+)
+def test_a_deploy_that_was_not_rehearsed_stops_the_freeze(seen, answer):
+    seen["rehearsed"]["primary"] = answer
+    row = the(seen, "step 7's deploy of bosh-primary")
+    assert answer.get("msg", "not deployed yet") in row["target"]
+    seen["phase"] = "only_micro"
+    the(seen, "step 7's deploy of bosh-primary", "unknown")
+
+
+def test_micro_that_is_frozen_cannot_rehearse(seen):
+    seen["phase"], seen["said"]["micro"] = "frozen", {"reachable": False, "logged_in": False, "reason": "refused"}
+    seen["rehearsed"]["primary"] = {}
+    assert judged(seen)["step 7's deploy of bosh-primary"]["verdict"] == "unknown"
+
+
+def test_an_edit_in_place_that_cannot_be_made_is_known_before_the_freeze(seen):
+    seen["edits"] = {"meta": {"msg": "m.yml: dns.recursor is in a merge key"}}
+    assert "merge key" in the(seen, "step 7's edit of meta's manifest")["target"]
+
+
+CLOUD = {
+    "azs": [{"name": "z1"}],
+    "vm_types": [{"name": "small"}],
+    "vm_extensions": [{"name": "lb"}],
+    "disk_types": [{"name": "10GB"}],
+    "networks": [
+        {"name": "default", "subnets": [{"static": ["10.10.0.4"]}, {"static": ["10.11.0.4 - 10.11.0.9"]}]},
+        {"name": "vip", "type": "vip"},
+    ],
+}
+GROUP = {
+    "name": "bosh",
+    "azs": ["z1"],
+    "vm_type": "small",
+    "vm_extensions": ["lb"],
+    "persistent_disk_type": "10GB",
+    "networks": [
+        {"name": "default", "static_ips": ["10.10.0.4", "10.11.0.5-10.11.0.6"]},
+        {"name": "vip", "static_ips": ["1.2.3.4"]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        ({}, []),
+        ({"azs": ["z1", "z9"]}, ["az z9"]),
+        ({"vm_type": "large"}, ["vm_type large"]),
+        ({"vm_type": "((type))"}, []),
+        ({"vm_extensions": ["lb", "fast"]}, ["vm_extension fast"]),
+        ({"persistent_disk_type": "64GB"}, ["persistent_disk_type 64GB"]),
+        ({"networks": [{"name": "other"}]}, ["network other"]),
+        ({"networks": [{"name": "default", "static_ips": ["10.10.0.5"]}]}, ["static IP 10.10.0.5 of network default"]),
+        (
+            {"networks": [{"name": "default", "static_ips": ["10.11.0.8 - 10.11.0.12"]}]},
+            ["static IP 10.11.0.8 - 10.11.0.12 of network default"],
+        ),
+        ({"networks": [{"name": "default"}]}, []),
+    ],
+)
+def test_what_a_cloud_config_lacks_for_a_manifest(change, lacking):
+    of_another_name = {"vm_types": [{"name": "elsewhere"}]}
+    assert cloud_config.lacking({"instance_groups": [GROUP | change]}, [CLOUD, of_another_name]) == lacking
+    assert cloud_config.lacking({"instance_groups": [GROUP | {"vm_type": "elsewhere"}]}, [CLOUD, of_another_name]) == []
+    assert cloud_config.lacking({"instance_groups": [GROUP | change], "networks": [{"name": "default"}]}, [{}]) == []
+
+
+def test_metas_own_cloud_config_must_do_for_primary(seen):
+    """No dry run shows it: Micro rehearses with its own, and Meta gets another file before it deploys Primary."""
+    group(seen, "primary")["vm_type"] = "large"
+    seen["cloud_configs"]["meta"] = {"content": {"azs": [{"name": "z1"}], "networks": []}}
+    row = the(seen, "Meta's cloud config for bosh-primary")
+    assert row["target"] == "vm_type large"
+    assert "bosh_ha_directors.meta.cloud_config" in row["do"]
+    # Of Micro's other configs, which Meta gets with its data, nothing is lacking.
+    seen["traits"]["micro"]["cloud_configs"] = [{"name": "types", "content": {"vm_types": [{"name": "large"}]}}]
+    assert judged(seen) == {}
+    seen["traits"]["micro"]["cloud_configs"][0]["name"] = "default"
+    the(seen, "Meta's cloud config for bosh-primary")

@@ -13,12 +13,14 @@ from ansible_collections.bosh.ha.plugins.module_utils.rsync_command import (
     Complaints,
     Copy,
     CopyFailed,
+    Writing,
     command,
     judge,
     limit_kib,
     part,
     rsync_version,
     ssh_words,
+    writing,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.rsync_progress import Progress, Told, line_of, pieces
 
@@ -26,7 +28,7 @@ COPY = Copy("vcap@10.10.0.3:/", "/s/bosh_ha_staging/", rsh="ssh -p 22", excludes
 
 
 def test_the_whole_store():
-    words = command(COPY, (3, 2, 7), inplace=True, progress=False)
+    words = command(COPY, (3, 2, 7), Writing(inplace=True, sparse=False), progress=False)
     assert words == [
         "rsync",
         "-aHAX",
@@ -50,13 +52,32 @@ def test_the_whole_store():
 
 def test_options_that_are_not_always_there():
     copy = Copy("a/", "b/", limit_kib=1000, nice=10, ionice="idle", dry_run=True)
-    words = command(copy, (3, 1, 2), inplace=False, progress=True)
+    words = command(copy, (3, 1, 2), Writing(inplace=False, sparse=False), progress=True)
     assert words[:7] == ["nice", "-n", "10", "ionice", "-c", "3", "rsync"]
     assert {"--partial", "--dry-run", "--bwlimit=1000", "--info=progress2"} <= set(words)
     assert not [word for word in words if word.startswith(("--inplace", "--modify-window", "--rsh"))]
     # All streams share the limit, and what one of them does not have must stay.
-    words = command(copy, (3, 2, 7), inplace=True, progress=True, stream=1, streams=4)
+    words = command(copy, (3, 2, 7), Writing(inplace=True, sparse=True), progress=True, stream=1, streams=4)
     assert "--bwlimit=250" in words and "--delete" not in words
+    assert "--sparse" in words and "--inplace" in words
+
+
+@pytest.mark.parametrize(
+    ("version", "hard_links", "update", "inplace", "sparse"),
+    [
+        # A file that ends in a hole keeps its old end, where rsync before 3.3.0 does both.
+        ((3, 2, 7), False, False, False, True),
+        ((3, 2, 7), False, True, True, False),
+        ((3, 2, 7), True, True, False, True),
+        ((3, 1, 2), False, True, True, False),
+        ((0, 0, 0), False, False, False, True),
+        ((3, 3, 0), False, False, True, True),
+        ((3, 3, 0), False, True, True, True),
+        ((3, 4, 1), True, False, False, True),
+    ],
+)
+def test_how_files_are_written(version, hard_links, update, inplace, sparse):
+    assert writing(version, hard_links, update) == Writing(inplace, sparse)
 
 
 def test_each_blob_is_of_one_stream():

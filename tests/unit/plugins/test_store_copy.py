@@ -259,3 +259,76 @@ def test_options_that_cannot_be(pair, args, words):
 def test_a_directory_that_cannot_be_made(pair, tmp_path):
     with pytest.raises(Failed, match="no directory to make it in"):
         pair.run(dest=str(tmp_path / "none" / "staging"))
+
+
+MIB = 1 << 20
+
+
+def put_sparse(path, *parts):
+    """A file of pieces of data, and of holes where a number of bytes stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        for part in parts:
+            if isinstance(part, int):
+                stream.seek(part, os.SEEK_CUR)
+            else:
+                stream.write(part)
+        stream.truncate()
+
+
+def taken(path):
+    """Bytes that a file takes on the disk."""
+    return path.stat().st_blocks * 512
+
+
+@pytest.fixture(params=[(3, 2, 7), None], ids=["as rsync 3.2.7", "as it is"])
+def any_rsync(request, monkeypatch):
+    """This host's rsync, also used as one that cannot write in place and make holes at once."""
+    if request.param:
+        monkeypatch.setattr(rsync_run, "rsync_version", lambda _text: request.param)
+
+
+@pytest.mark.usefixtures("any_rsync")
+def test_holes_are_kept(pair):
+    holes = {
+        "whole": [64 * MIB],
+        "end": [b"x" * 5000, 64 * MIB],
+        "begin": [64 * MIB, b"y"],
+        "both": [8 * MIB, os.urandom(MIB), 8 * MIB + 77],
+    }
+    for name, parts in holes.items():
+        put_sparse(pair.source / name, *parts)
+    pair.run(vanished_ok=True)
+    assert pair.equal()
+    for name in holes:
+        assert taken(pair.dest / name) <= taken(pair.source / name) + MIB, name
+    # A copy in place, where the source waits: what was a hole stays one.
+    with (pair.source / "both").open("r+b") as stream:
+        stream.seek(8 * MIB + 9)
+        stream.write(b"changed")
+    assert pair.run()["inplace"] is True
+    assert pair.equal()
+    assert taken(pair.dest / "both") <= 3 * MIB
+
+
+@pytest.mark.usefixtures("any_rsync")
+@pytest.mark.parametrize("vanished_ok", [True, False])
+def test_what_became_a_hole_is_none_of_the_old_data(pair, vanished_ok):
+    """rsync 3.2.7 with both options leaves the end of `cut` as it was, and does not notice."""
+    pair.put("cut", os.urandom(4 * MIB))
+    pair.put("middle", os.urandom(4 * MIB))
+    pair.run()
+    put_sparse(pair.source / "cut", os.urandom(1000), 4 * MIB)
+    put_sparse(pair.source / "middle", os.urandom(1000), 3 * MIB, b"end")
+    pair.run(vanished_ok=vanished_ok)
+    for name in ("cut", "middle"):
+        assert (pair.dest / name).read_bytes() == (pair.source / name).read_bytes(), name
+    assert pair.equal()
+
+
+def test_a_first_copy_from_a_source_that_waits_keeps_holes(pair, monkeypatch):
+    monkeypatch.setattr(rsync_run, "rsync_version", lambda _text: (3, 2, 7))
+    put_sparse(pair.source / "sparse", b"x", 64 * MIB)
+    assert pair.run()["inplace"] is False
+    assert pair.equal()
+    assert taken(pair.dest / "sparse") < MIB

@@ -207,7 +207,7 @@ SPOILED = {
     "cut off": lambda cache: cache.write_bytes(cache.read_bytes()[:-9]),
     "empty": lambda cache: cache.write_bytes(b""),
     "no text": lambda cache: cache.write_bytes(b"\xff\xfe"),
-    "another form": lambda cache: spoil(cache, "store_sums 1 ", "store_sums 2 "),
+    "another form": lambda cache: spoil(cache, "store_sums 2 ", "store_sums 1 "),
     "to be written by others": lambda cache: cache.chmod(0o606),
     "a link": lambda cache: (cache.rename(cache.parent / "c"), cache.symlink_to("c")),
 }
@@ -296,15 +296,15 @@ def test_what_vanishes_from_a_tree_in_use_is_left_out(tree, tmp_path, meddle, at
 
 
 def test_a_file_that_changes_while_it_is_read(tree, monkeypatch):
-    real = os.readv
+    real = os.preadv
 
-    def reading(handle, buffers):
-        count = real(handle, buffers)
+    def reading(handle, buffers, at):
+        count = real(handle, buffers, at)
         if bytes(buffers[0][:8]) == b"director" and count:
             append(tree / "director/tasks/1/debug")
         return count
 
-    monkeypatch.setattr(store_sums.os, "readv", reading)
+    monkeypatch.setattr(store_sums.os, "preadv", reading)
     with pytest.raises(Unstable, match="director/tasks/1/debug has changed while it was read"):
         sums(str(tree), EXCLUDES)
     result = sums(str(tree), EXCLUDES, moving=True)
@@ -410,3 +410,72 @@ def test_names_that_are_no_utf_8(tree, tmp_path, run_module, at_rest):
     result, _replay = run_module("store_sums", args)
     assert "d\\xff" in result["top"]
     assert run_module("store_sums", args)[0]["hashed_files"] == 0
+
+
+# holes
+
+MIB = 1 << 20
+#: Data, and zeros where a number of bytes stands.
+HOLES = {
+    "whole": [5 * MIB],
+    "end": [b"x" * 100, 3 * MIB + 7],
+    "begin": [3 * MIB + 7, b"y"],
+    "middle": [b"x" * (MIB + 3), 7 * MIB + 11, b"z" * 9, MIB // 2],
+    "page": [b"x", 4096, b"x"],
+    "dense": [b"0123456789" * 300000],
+    "empty": [],
+}
+
+
+def put(path, parts, sparse):
+    with path.open("wb") as stream:
+        for part in parts:
+            if isinstance(part, int) and sparse:
+                stream.seek(part, os.SEEK_CUR)
+            else:
+                stream.write(bytes(part) if isinstance(part, int) else part)
+        stream.truncate()
+    os.utime(path, ns=(OLD, OLD))
+
+
+def one_file(directory, parts, sparse):
+    directory.mkdir()
+    put(directory / "file", parts, sparse)
+    return sums(str(directory))
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_a_hole_is_as_good_as_zeros(tmp_path, name):
+    sparse, written = one_file(tmp_path / "a", HOLES[name], True), one_file(tmp_path / "b", HOLES[name], False)
+    assert (sparse.digest, sparse.bytes) == (written.digest, written.bytes)
+    assert written.hashed_bytes == written.bytes
+    assert sparse.hashed_bytes <= sum(2 * MIB + len(part) for part in HOLES[name] if isinstance(part, bytes))
+
+
+def test_zeros_at_another_place_are_another_file(tmp_path):
+    layouts = [
+        [b"x" * MIB, 2 * MIB, b"y" * MIB],
+        [b"x" * MIB, b"y" * MIB, 2 * MIB],
+        [2 * MIB, b"x" * MIB, b"y" * MIB],
+        [MIB, b"x" * MIB, MIB, b"y" * MIB],
+        [b"x" * MIB, b"\1" + bytes(2 * MIB - 1), b"y" * MIB],
+    ]
+    found = {
+        one_file(tmp_path / f"{number}-{sparse}", parts, sparse).digest
+        for number, parts in enumerate(layouts)
+        for sparse in (True, False)
+    }
+    assert len(found) == len(layouts)
+
+
+def test_a_tebibyte_of_nothing_is_not_read(tmp_path):
+    result = one_file(tmp_path / "a", [b"x", 1 << 40, b"y"], True)
+    assert result.bytes == (1 << 40) + 2
+    assert result.hashed_bytes <= 2 * MIB
+
+
+def test_a_file_system_that_knows_no_holes(tmp_path, monkeypatch):
+    """It has data everywhere (lseek(2))."""
+    there = one_file(tmp_path / "a", HOLES["middle"], True)
+    monkeypatch.setattr(store_sums.os, "lseek", lambda _handle, at, _whence: at)
+    assert sums(str(tmp_path / "a")).digest == there.digest
