@@ -56,7 +56,13 @@ def start(tmp_path: Path) -> Any:
 
     def run(*words: str, job: str = "") -> subprocess.Popen[str]:
         own = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", OTHER_HOST, job]
-        command = [*(own if job else []), sys.executable, str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,"]
+        command = [
+            *(own if job else []),
+            sys.executable,
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "-i",
+            "localhost,",
+        ]
         given = [f"bosh_ha_work_dir={tmp_path / 'work'}", f"ansible_python_interpreter={sys.executable}"]
         process = subprocess.Popen(
             [*command, "-c", "local", *[word for one in given for word in ("-e", one)], *words, "play.yml"],
