@@ -113,4 +113,4 @@ bench-backup: $(CACHE)/apt venv lab-up ## a director's backup and restore agains
 	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests python -m bench.backup $(BENCH_BACKUP)
 
 clean: ## what the targets above left in the checkout
-	rm -rf $(VENV) $(VENV)-lab $(CACHE) .ansible .mypy_cache .ruff_cache collections
+	rm -rf $(VENV) $(VENV)-lab $(CACHE) .ansible .mypy_cache .ruff_cache collections/ansible_collections

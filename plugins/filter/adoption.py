@@ -13,10 +13,10 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.bosh.ha.plugins.module_utils import adoption
 
 
-def adoption_obstacle(agent: dict[str, Any], shared: dict[str, Any], at_least: str = "") -> str:
+def adoption_obstacle(agent: dict[str, Any], shared: dict[str, Any], at_least: str | float = "") -> str:
     """Why Primary's agent cannot be pointed at Meta, in one sentence; empty if it can."""
     try:
-        return adoption.obstacle(agent, shared, str(at_least))
+        return adoption.obstacle(agent, shared, at_least)
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 
-def obstacle(agent: dict[str, Any], shared: dict[str, Any], at_least: str = "") -> str:
+def obstacle(agent: dict[str, Any], shared: dict[str, Any], at_least: str | float = "") -> str:
     """Why Primary's agent cannot be pointed at Meta, in one sentence; empty if it can.
 
     `agent`: what bosh.ha.agent_bus told of it. `shared`: what bosh.ha.shared_variables would copy from Micro's vars
@@ -40,9 +40,15 @@ def obstacle(agent: dict[str, Any], shared: dict[str, Any], at_least: str = "") 
     return ""
 
 
-def _reaches(version: str, at_least: str) -> bool:
+def _reaches(version: str, at_least: str | float) -> bool:
+    # Of 2.850 a number has lost the last digit.
+    if isinstance(at_least, float) and len(str(at_least).partition(".")[2]) < 3:
+        raise ValueError(
+            f"adopt_primary_agent_version: {at_least} is a number, which may have lost a zero at its end; "
+            f"set it with a third part, such as {at_least}.0"
+        )
     # A build without a release's number tells nothing of its age.
-    found, wanted = (re.match(r"(\d+)\.(\d+)", text) for text in (version, at_least))
+    found, wanted = (re.match(r"(\d+)\.(\d+)", text) for text in (version, str(at_least)))
     if not wanted:
         raise ValueError(f"{at_least} is no version such as 2.848")
     return bool(found) and tuple(map(int, found.groups())) >= tuple(map(int, wanted.groups()))  # type: ignore[union-attr]

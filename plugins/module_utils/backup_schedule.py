@@ -52,8 +52,7 @@ def problems(given: Mapping[str, Any]) -> list[str]:
 
 def _problems_of_time(given: Mapping[str, Any]) -> list[str]:
     found = []
-    at, days, zone = given.get("at"), given.get("days"), str(given.get("time_zone"))
-    # YAML reads 13:17 without quotes as a number of base 60.
+    at, days, zone = clock_time(given.get("at")), given.get("days"), str(given.get("time_zone"))
     if not isinstance(at, str) or not _AT.fullmatch(at):
         found.append(f'schedule_backup_at is to be a time such as "03:17", in quotes, and not {at!r}')
     if not isinstance(days, list) or not days or set(map(str, days)) - set(DAYS):
@@ -111,18 +110,27 @@ def _sorted(days: Sequence[str]) -> list[str]:
     return sorted(set(days), key=DAYS.index)
 
 
-def on_calendar(at: str, days: Sequence[str], zone: str = "UTC") -> str:
+def clock_time(at: Any) -> Any:
+    """A time as text: YAML reads 13:17 without quotes as 797, a number of base 60; `09:17` stays text.
+
+    Anything else is returned as it is.
+    """
+    minutes = at if type(at) is int else -1
+    return f"{minutes // 60}:{minutes % 60:02}" if 600 <= minutes < 1440 else at
+
+
+def on_calendar(at: str | int, days: Sequence[str], zone: str = "UTC") -> str:
     """OnCalendar= of a systemd timer. at: hours and minutes, `03:17`. days: of DAYS, in any order."""
-    chosen = _sorted(days)
+    at, chosen = clock_time(at), _sorted(days)
     told = ",".join(day.capitalize() for day in chosen) + " " if len(chosen) < len(DAYS) else ""
     return f"{told}*-*-* {at}:00 {zone}"
 
 
-def rrule(at: str, days: Sequence[str], zone: str = "UTC") -> str:
+def rrule(at: str | int, days: Sequence[str], zone: str = "UTC") -> str:
     """The same for AWX, which wants DTSTART with its zone, and INTERVAL. DTSTART is the first time that it is due."""
-    chosen = _sorted(days)
+    at, chosen = clock_time(at), _sorted(days)
     begin = _FIRST + timedelta(days=DAYS.index(chosen[0]))
-    moment = f"{begin:%Y%m%d}T{at.replace(':', '')}00"
+    moment = f"{begin:%Y%m%d}T{str(at).replace(':', '')}00"
     start = f"DTSTART:{moment}Z" if zone == "UTC" else f"DTSTART;TZID={zone}:{moment}"
     if len(chosen) == len(DAYS):
         return f"{start} RRULE:FREQ=DAILY;INTERVAL=1"

@@ -47,6 +47,9 @@ _COMMON = {
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _VARIABLE = "(("
 
+#: What is text and may be of digits only.
+_TEXTS = ("client", "client_secret", "alias", "deployment", "instance_group")
+
 Address = Any  # netaddr.IPAddress, which need not be there to be named
 
 
@@ -71,7 +74,9 @@ def director(directors: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _given(given: dict[str, Any]) -> dict[str, Any]:
     # An empty value, as a lookup gives for what is not there, means the default.
-    return {key: value for key, value in given.items() if value not in (None, "")}
+    filled = {key: value for key, value in given.items() if value not in (None, "")}
+    # ansible-core takes digits for a number, in answers to AWX, too.
+    return {key: str(value) if key in _TEXTS and type(value) is int else value for key, value in filled.items()}
 
 
 def _artifact(given: Any) -> dict[str, str]:
@@ -121,6 +126,9 @@ def _kinds(name: str, given: dict[str, Any]) -> Iterator[str]:
     for key in ("manifest", "state_file", "vars_store", "cloud_config"):
         if key in given and not _is_path(given[key]):
             yield f"{at}.{key} is no path"
+    for key in _TEXTS:
+        if key in given and not isinstance(given[key], str):
+            yield f"{at}.{key}: Ansible has read a {type(given[key]).__name__}, whose text is lost; set it in quotes"
     for key in ("ops_files", "vars_files"):
         paths = given.get(key, [])
         if not isinstance(paths, (list, tuple)) or not all(_is_path(path) for path in paths):

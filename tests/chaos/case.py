@@ -75,6 +75,8 @@ class Case:
     also: tuple[Callable[[Any], str], ...] = ()
     #: Part of `make test`.
     sample: bool = False
+    #: Each run is a job of AWX, with a host name and process IDs of its own.
+    awx: bool = False
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,22 @@ KILLED: list[Case | Chain] = [
         tags=PAIR,
     ),
     Case(
+        "awx-job-killed",
+        group=CONTROL,
+        what="A job of AWX is cancelled or times out while the difference is copied, which is a SIGKILL of its container",
+        it=(
+            "Nobody removes the job's lock. The next job watches it for hold_run_lock_lease seconds (40), takes it over, "
+            "and goes on."
+        ),
+        you="Launch the job again.",
+        start="deployed",
+        fault=kill_all(),
+        wanted="meta_active",
+        moment=later(DELTA, 0.5),
+        tags=FREEZE,
+        awx=True,
+    ),
+    Case(
         "ansible-alone-killed",
         group=CONTROL,
         what="Only ansible-playbook is killed, in the middle of the copy, and what it started goes on",
@@ -774,6 +790,9 @@ ROLLBACKS: list[Case | Chain] = [
             then=ROLLBACK,
             tags=FREEZE,
             sample=short == "swap",
+            # The one of `make test` is two jobs of AWX, too.
+            awx=short == "swap",
+            vars={"hold_run_lock_lease": "15"} if short == "swap" else {},
         )
         for when, short, moment in (
             ("as the freeze has just begun", "stopped", FENCE),

@@ -186,8 +186,8 @@ class Harness:
 
     def _following(self, case: Case) -> Run:
         if case.then == RUN:
-            return self._run(case.tags, more={**case.vars, **case.vars_then})
-        return self._run("", playbook=case.then, more=case.vars_then)
+            return self._run(case.tags, more={**case.vars, **case.vars_then}, awx=case.awx)
+        return self._run("", playbook=case.then, more=case.vars_then, awx=case.awx)
 
     def _judge(self, case: Case, ended: Ended) -> bool:
         """Whether somebody has to go on; raises NotHeld where the first run did what it may not."""
@@ -248,6 +248,7 @@ class Harness:
         case: Case | None = None,
         playbook: str = "binary_boshes.yml",
         more: dict[str, Any] | None = None,
+        awx: bool = False,
     ) -> Run:
         return Run(
             playbook=case.playbook if case else playbook,
@@ -257,6 +258,7 @@ class Harness:
             tags=tags,
             vars=dict(case.vars if case else more or {}),
             say=self.say,
+            awx=case.awx if case else awx,
         )
 
     def _there(self, name: str) -> bool:

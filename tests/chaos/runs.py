@@ -23,6 +23,7 @@ from typing import Any
 
 import ansible_runner
 
+from chaos import awx
 from chaos.case import Moment
 
 #: By this variable every process of a run is known, wherever it went.
@@ -67,6 +68,8 @@ class Run:
     at: list[tuple[Moment, Callable[[Run], None]]] = field(default_factory=list)
     boundary: Callable[[str, str, str], bool] | None = None
     limit: float = 1500
+    #: As a job of AWX does it.
+    awx: bool = False
     say: Callable[[str], None] = lambda _words: None
 
     def __post_init__(self) -> None:
@@ -91,19 +94,29 @@ class Run:
         private.mkdir(parents=True)
         self._masters.mkdir(mode=0o700, exist_ok=True)
         self._began = time.monotonic()
+        inventory = self.root / "inventories" / "lab"
+        environ = {
+            MARK: self.mark,
+            "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._masters),
+            "BOSH_CONFIG": str(self.cache / "bosh-config"),
+        }
+        tags = f"--tags {self.tags}" if self.tags else None
+        options: dict[str, Any] = {
+            "inventory": str(inventory),
+            "extravars": self.vars,
+            "cmdline": tags,
+            "envvars": environ,
+        }
+        if self.awx:
+            job = int(self.mark.rpartition("-")[2])
+            environ = awx.prepare(private, inventory, environ, job, self.vars)
+            options = {"cmdline": f"-u root {tags or ''}", "envvars": environ, "suppress_env_files": True}
         self._thread, self._runner = ansible_runner.run_async(
             private_data_dir=str(private),
             project_dir=str(self.root),
             playbook=f"playbooks/{self.playbook}",
-            inventory=str(self.root / "inventories" / "lab"),
-            extravars=self.vars,
-            cmdline=f"--tags {self.tags}" if self.tags else None,
-            envvars={
-                MARK: self.mark,
-                "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
-                "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._masters),
-                "BOSH_CONFIG": str(self.cache / "bosh-config"),
-            },
+            **options,
             settings={"pexpect_timeout": 1, "job_timeout": 0},
             event_handler=self._event,
             cancel_callback=self._too_long,
@@ -161,7 +174,16 @@ class Run:
 
     def twin(self) -> Run:
         """Another one like this, with nothing done to it."""
-        return Run(self.playbook, self.root, self.cache, self.collections, self.tags, dict(self.vars), say=self.say)
+        return Run(
+            self.playbook,
+            self.root,
+            self.cache,
+            self.collections,
+            self.tags,
+            dict(self.vars),
+            say=self.say,
+            awx=self.awx,
+        )
 
     def alive(self) -> bool:
         return self._thread.is_alive()

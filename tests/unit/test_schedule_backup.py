@@ -233,7 +233,7 @@ def test_secrets_are_for_systemd_alone(host):
 def test_bad_input_is_told_before_anything_is_written(host):
     path = host.top / "backup.env"
     for given, words in (
-        ({"schedule_backup_at": 797}, 'schedule_backup_at is to be a time such as "03:17", in quotes, and not'),
+        ({"schedule_backup_at": 17}, 'schedule_backup_at is to be a time such as "03:17", in quotes, and not'),
         ({"_schedule_backup_booted": "/nowhere"}, "localhost: systemd does not run here"),
         ({"schedule_backup_command": "/nowhere/ansible-playbook"}, "/nowhere/ansible-playbook is no command"),
         ({"schedule_backup_environment_file": str(path)}, f"{path} is not there; write it, or set"),
@@ -301,5 +301,28 @@ def test_awx_is_told_the_same(host):
         for name, value in told.items():
             assert isinstance(value, types[options[name]["type"]]), name
     played(host, **given, schedule_backup_state="absent")
-    gone = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert [gone[key]["state"] for key in ("awx_job_template", "awx_schedule")] == ["absent", "absent"]
+    # A template takes its schedules along; a second `absent` of a schedule is an error of awx.awx.
+    assert yaml.safe_load(path.read_text(encoding="utf-8")) == {
+        "awx_job_template": {"name": NAME, "organization": "Default", "state": "absent"}
+    }
+
+
+#: Answers as ansible-core has them after AWX wrote them: an empty text is None, and 13:17 is a number of base 60.
+RETYPED = {
+    "schedule_backup_state": None,
+    "schedule_backup_timer": False,
+    "schedule_backup_at": 797,
+    "schedule_backup_awx_project": 2026,
+    "schedule_backup_awx_execution_environment": None,
+    "schedule_backup_hosts": None,
+}
+
+
+def test_answers_that_ansible_has_retyped_mean_the_same(host):
+    path = host.top / "awx.yml"
+    played(host, **AWX | RETYPED | {"schedule_backup_awx_file": str(path)})
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    template = data["awx_job_template"]
+    assert (template["project"], template["state"]) == ("2026", "present")
+    assert "execution_environment" not in template
+    assert data["awx_schedule"]["rrule"].startswith("DTSTART;TZID=Europe/Berlin:20260105T131700 ")

@@ -54,3 +54,12 @@ def test_any_version_where_none_is_asked_for():
     assert adoption_obstacle(AGENT | {"version": "[DEV BUILD]"}, SHARED, "") == ""
     with pytest.raises(AnsibleFilterError, match="soon is no version"):
         adoption_obstacle(AGENT, SHARED, "soon")
+
+
+@pytest.mark.parametrize(("at_least", "refused"), [(2.848, False), ("2.85.0", False), (2.85, True), (2.8, True)])
+def test_version_that_ansible_took_for_a_number_is_refused_if_a_digit_may_be_lost(at_least, refused):
+    if not refused:
+        assert adoption_obstacle(AGENT | {"version": "2.900"}, SHARED, at_least) == ""
+        return
+    with pytest.raises(AnsibleFilterError, match=r"^adopt_primary_agent_version: "):
+        adoption_obstacle(AGENT | {"version": "2.900"}, SHARED, at_least)

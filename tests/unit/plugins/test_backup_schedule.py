@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.bosh.ha.plugins.module_utils.backup_schedule import (
     DAYS,
+    clock_time,
     command_line,
     environment_file,
     on_calendar,
@@ -105,6 +106,30 @@ GOOD: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (797, "13:17"),
+        (600, "10:00"),
+        (1439, "23:59"),
+        ("03:17", "03:17"),
+        # No time without a leading zero became such a number.
+        (599, 599),
+        (1440, 1440),
+        (True, True),
+        (13.17, 13.17),
+        (None, None),
+    ],
+)
+def test_time_that_yaml_took_for_a_number_is_a_time_again(at, text):
+    assert clock_time(at) == text
+    if isinstance(text, str):
+        assert problems(GOOD | {"at": at}) == []
+        assert (on_calendar(at, ["mon"]), rrule(at, ["mon"])) == (on_calendar(text, ["mon"]), rrule(text, ["mon"]))
+    else:
+        assert "schedule_backup_at is to be a time" in problems(GOOD | {"at": at})[0]
+
+
 def test_nothing_is_wrong_with_good_inputs():
     assert problems(GOOD) == []
 
@@ -112,7 +137,7 @@ def test_nothing_is_wrong_with_good_inputs():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"at": 797}, 'schedule_backup_at is to be a time such as "03:17", in quotes, and not 797'),
+        ({"at": 97}, 'schedule_backup_at is to be a time such as "03:17", in quotes, and not 97'),
         ({"at": "24:00"}, "and not '24:00'"),
         ({"at": "03:17\n"}, "schedule_backup_at is to be a time"),
         ({"days": ["monday"]}, "schedule_backup_days is to be a list of mon, tue"),

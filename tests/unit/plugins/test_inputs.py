@@ -722,3 +722,22 @@ def test_the_state_file_lies_beside_the_manifest():
 def test_a_director_that_is_not_there_is_named():
     with pytest.raises(ValueError, match=r"^bosh_ha_directors\.meta is not set$"):
         inputs.director({"micro": {}}, "meta")
+
+
+# Texts that ansible-core has taken for something else, as in answers to AWX
+
+
+@pytest.mark.parametrize("key", ["client", "client_secret", "alias", "deployment", "instance_group"])
+@pytest.mark.parametrize(
+    ("value", "text"), [(12345, "12345"), (0, "0"), (None, ""), (1.1, None), (True, None), (False, None), ([1], None)]
+)
+def test_text_of_digits_stays_and_one_that_is_lost_is_refused(key, value, text):
+    given = {"primary": {"address": "10.10.0.4", key: value}}
+    found = list(inputs._kinds("primary", inputs._given(given["primary"])))
+    if text is None:
+        [sentence] = found
+        assert sentence.startswith(f"bosh_ha_directors.primary.{key}: Ansible has read a {type(value).__name__}")
+    else:
+        assert found == []
+        default = inputs.director({"primary": {"address": "10.10.0.4"}}, "primary")[key]
+        assert inputs.director(given, "primary")[key] == (text or default)
