@@ -32,7 +32,7 @@ venv: $(VENV)/.test ## Ansible and the test tools, in .venv
 	@mkdir -p $(COLLECTIONS)/ansible_collections/bosh
 	@ln -sfn $(CURDIR) $(COLLECTIONS)/ansible_collections/bosh/ha
 
-APT := podman runc netavark iptables nftables iproute2 mmdebstrap openssh-client rsync python3-venv restic rclone
+APT := podman runc netavark iptables nftables iproute2 mmdebstrap openssh-client rsync python3-venv restic rclone locales
 
 able: # whether this machine can have the lab at all; nothing is changed
 	@[ "$$(id -u)" = 0 ] || { echo "root is needed: the lab makes a network and containers of its own; run it with sudo"; exit 1; }
