@@ -84,7 +84,8 @@ def _stored(director: dict[str, Any], name: str, option: str, *keys: str) -> str
         found = found.get(key) if isinstance(found, dict) else None
     if found in (None, "") or isinstance(found, (dict, list, bool)):
         raise AnsibleFilterError(f"{told} has no {'.'.join(keys)}")
-    return str(found)
+    # The CLI writes the number 12e03 as 12000.
+    return str(int(found) if isinstance(found, float) and found.is_integer() else found)
 
 
 def next_step(phase: str) -> str:

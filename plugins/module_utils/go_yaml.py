@@ -151,7 +151,7 @@ def _node(events: Any, anchors: dict[str, Node]) -> Node:
     line, column = event.start_mark.line + 1, event.start_mark.column + 1
     if isinstance(event, AliasEvent):
         if event.anchor not in anchors:
-            raise BadYaml("unknown anchor referenced", line)
+            raise BadYaml("found undefined alias", line)
         return Node("alias", line, column, children=[anchors[event.anchor]])
     tag = event.tag or ""
     if isinstance(event, ScalarEvent):

@@ -87,7 +87,6 @@ refusal:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import MANIFEST_ARGS, BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.deploy_command import (
@@ -96,7 +95,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.deploy_command import (
     write_operations,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module, with_evidence
-from ansible_collections.bosh.ha.plugins.module_utils.interpolation import interpolated_text
+from ansible_collections.bosh.ha.plugins.module_utils.interpolation import as_mapping, interpolated_text
 
 THRESHOLDS = ("minimum_down_jobs", "percent_threshold", "time_threshold")
 
@@ -135,12 +134,7 @@ def operations_of(module: AnsibleModule, cli: BoshCli) -> list[dict[str, Any]]:
     """Operations of step 7 on the manifest; raises BoshFailure or ValueError where the manifest refuses them."""
     # Without the vars store, as the roles do: no operation depends on its values.
     text = interpolated_text(cli, module.params | {"vars_store": None}, module.tmpdir)
-    try:
-        manifest = yaml_load(text)
-    except Exception:  # the parser's own classes are there only where PyYAML is
-        manifest = None
-    if not isinstance(manifest, dict):
-        raise ValueError(f"{module.params['manifest']}: the manifest is not a mapping")
+    manifest = as_mapping(text, module.params["manifest"])
     return pair_operations(manifest, {name: module.params[name] for name in THRESHOLDS})
 
 

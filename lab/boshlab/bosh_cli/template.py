@@ -43,18 +43,53 @@ _Dumper.add_representer(type(None), lambda dumper, _data: dumper.represent_scala
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads scalars as Go does: no dates, no base 60, but numbers with an exponent only, and y and n are booleans."""
+    """Reads as gopkg.in/yaml.v2 v2.4.0 does, with which CLI v7.10.6 reads its files (resolve.go, scannerc.go).
+
+    No dates, no base 60, but numbers with an exponent only; y and n are booleans; `=` is text; an unknown tag is
+    ignored; a surrogate as an escape, an unknown directive and YAML 1.2 are refused.
+    """
 
     bool_values: ClassVar[dict[str, bool]] = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
+    def scan_flow_scalar_non_spaces(self, double: bool, start_mark: Any) -> list[str]:
+        chunks: list[str] = super().scan_flow_scalar_non_spaces(double, start_mark)
+        if any("\ud800" <= char <= "\udfff" for chunk in chunks for char in chunk):
+            raise yaml.scanner.ScannerError(None, None, "found invalid Unicode character escape code", start_mark)
+        return chunks
+
+    def process_directives(self) -> Any:
+        token = self.peek_token()
+        if isinstance(token, yaml.DirectiveToken) and token.name not in ("YAML", "TAG"):
+            raise yaml.scanner.ScannerError(None, None, "found unknown directive name", token.start_mark)
+        found = super().process_directives()
+        if self.yaml_version not in (None, (1, 1)):
+            raise yaml.parser.ParserError(None, None, "found incompatible YAML document", token.start_mark)
+        return found
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        digits = self.construct_scalar(node).replace("_", "").lower()
+        return int(digits, 8) if "0o" in digits else super().construct_yaml_int(node)
+
+    def construct_unknown(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            return self.construct_scalar(node)
+        return self.construct_yaml_map(node) if isinstance(node, yaml.MappingNode) else self.construct_yaml_seq(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor(None, _Loader.construct_unknown)
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag.rpartition(":")[2] not in ("timestamp", "int", "float")]
+    first: [
+        (tag, regexp)
+        for tag, regexp in resolvers
+        if tag.rpartition(":")[2] not in ("timestamp", "int", "float", "value")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _tag, _pattern, _first in (
     ("bool", r"^(?:y|Y|n|N)$", "yYnN"),
-    ("int", r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$", "-+0123456789"),
+    ("int", r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[oO]?[0-7_]*|[1-9][0-9_]*)$", "-+0123456789"),
     (
         "float",
         r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"

@@ -30,6 +30,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.bbr_backup import (
     sums_of,
     tar_sums,
     unfit,
+    write_metadata,
 )
 
 BEGUN = datetime(2026, 11, 21, 20, 18, 5, tzinfo=UTC)
@@ -125,6 +126,24 @@ def test_damage_is_found_and_named(backup, harm, words):
     harm(backup)
     with pytest.raises(Damaged, match=words):
         check(str(backup))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["smile-\U0001f600", "=", "y", "12e03", "a: b", "\x7f\x85\u2028\ufeff", "bad-\udcff", "l" * 3000, "a\nb", "' \""],
+)
+def test_backup_with_any_file_name_is_readable(tmp_path, name):
+    (tmp_path / POSTGRES.file).write_bytes(tar_of({f"./{name}": b"x"}))
+    summed = {POSTGRES: {f"./{name}": hashlib.sha256(b"x").hexdigest()}}
+    write_metadata(str(tmp_path), metadata(summed, BEGUN, BEGUN))
+    assert check(str(tmp_path)) == summed
+    assert yaml.safe_load((tmp_path / "metadata").read_text(encoding="utf-8"))["instances"][0]["index"] == "0"
+
+
+def test_metadata_of_bbr_is_read_with_its_types(backup):
+    text = (backup / "metadata").read_text(encoding="utf-8")
+    (backup / "metadata").write_text(text.replace("index: '0'", "index: 0"), encoding="utf-8")
+    assert check(str(backup)) == sums()
 
 
 def test_what_an_instance_leaves_is_named_as_bbr_names_it():

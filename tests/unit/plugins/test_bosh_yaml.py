@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml, go_yaml, inputs, manifest_text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -181,6 +181,18 @@ def test_value_of_another_type_is_refused(text, words):
     assert words in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "text", ["name: b\nseparator: =\n", "name: b\nkey: !secret abc\n", "name: b\nwhen: 2026-99-99\n"]
+)
+def test_step_0_and_the_edit_of_a_manifest_read_what_the_cli_reads(tmp_path, text):
+    path = tmp_path / "manifest.yml"
+    path.write_text(text, encoding="utf-8")
+    assert list(inputs._yaml_problem("manifest", str(path), dict)) == []
+    recursor = "properties:\n  dns:\n    recursor: 10.0.0.1\n    key: !x =\n"
+    edited, _paths = manifest_text.without_dns_recursor(text + recursor)
+    assert edited == text + "properties:\n  dns:\n    key: !x =\n"
+
+
 @pytest.mark.parametrize("text", ["password: !!int s3cret", "password: 's3cret", "a: @s3cret", "*s3cret"])
 def test_refusal_quotes_nothing_of_the_text(text):
     with pytest.raises(bosh_yaml.BadYaml) as refusal:
@@ -203,3 +215,21 @@ def test_aliases_that_multiply_are_refused():
 def test_depth_without_end_is_refused():
     with pytest.raises(bosh_yaml.BadYaml, match="nested too deeply"):
         bosh_yaml.load("[" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("could not find expected ':'", "could not find expected ':'"),
+        ("did not find expected ',' or ']'", "did not find expected ',' or ']'"),
+        ("expected ',' or ']', but got '<scalar>'", "expected ',' or ']', but got '<scalar>'"),
+        ("expected '!', but found 'x'", "expected '!', but found (not shown)"),
+        ("found undefined alias 'x'", "found undefined alias (not shown)"),
+        (
+            'could not determine a constructor for the tag "!x\'y"',
+            "could not determine a constructor for the tag (not shown)",
+        ),
+    ],
+)
+def test_only_the_words_from_the_text_are_left_out_of_a_problem(said, shown):
+    assert go_yaml._QUOTED_WORDS.sub("(not shown)", said) == shown

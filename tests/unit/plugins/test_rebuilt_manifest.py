@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils import rebuilt_manifest as subject
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import cids, read_state
 
@@ -272,6 +273,18 @@ def test_the_module_writes_both_files_for_their_owner_and_no_second_time(site, r
     result, _replay = run_module("rebuilt_manifest", args, runner=runner)
     assert not result["changed"]
     assert (top / "rebuilt" / "state.json").read_text(encoding="utf-8") == before
+
+
+def test_texts_that_look_like_numbers_stay_texts(site, run_module):
+    args, runner, top = site
+    base = micro()
+    texts = ["12e03", "y", "0o17", "=", "2026-12-01", "~", "\U0001f600", "<<"]
+    base["instance_groups"][0]["env"] = {"bosh": {"passwords": texts}}
+    base["resource_pools"][0]["env"]["texts"] = texts
+    (top / "micro.yml").write_text(json.dumps(base, ensure_ascii=False), encoding="utf-8")
+    run_module("rebuilt_manifest", args, runner=runner)
+    written = (top / "rebuilt" / "micro.yml").read_text(encoding="utf-8")
+    assert bosh_yaml.load(written)["resource_pools"][0]["env"]["texts"] == texts
 
 
 def test_a_state_file_of_another_disk_is_refused(site, run_module):

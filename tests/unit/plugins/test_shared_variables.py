@@ -153,7 +153,7 @@ def test_a_link_stays_a_link(run_module, files, tmp_path):
         (None, "the vars store {} does not exist"),
         ("nats_ca: {certificate: a}\nblobstore_ca: ''\nhidden: 1", "the vars store {} has no blobstore_ca"),
         ("- hidden", "the vars store {} holds no mapping"),
-        ("a: 'hidden", "the vars store {} is no YAML, line"),
+        ("a: 'hidden", "the vars store {} is no YAML: found unexpected end of stream, line 1"),
     ],
 )
 def test_a_source_that_has_them_not(run_module, files, source, said):
