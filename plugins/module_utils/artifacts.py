@@ -65,8 +65,9 @@ def name_and_version(path: str) -> tuple[str, str]:
                 if os.path.basename(member.name) in _MANIFESTS:
                     stream = archive.extractfile(member)
                     manifest = bosh_yaml.decode(stream.read() if stream else b"", _MANIFEST)
-                    if all(manifest.values()):
-                        return manifest["name"], manifest["version"]
+                    if not all(manifest.values()):
+                        raise ValueError(f"its {member.name} has no name or no version")
+                    return manifest["name"], manifest["version"]
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a stemcell or release: {error}") from error
     raise ValueError(f"{path} has neither {' nor '.join(_MANIFESTS)}: it is no stemcell or release")
