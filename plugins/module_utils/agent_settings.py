@@ -138,7 +138,7 @@ def with_blobstore_host(settings: Settings, hosts: dict[str, str]) -> dict[str, 
     except ValueError:
         return settings.update
     new_host = next((new for old, new in hosts.items() if same(old, host)), host)
-    if same(new_host, host):
+    if not host or same(new_host, host):
         return settings.update
     new = copy.deepcopy(blobstore(settings))
     place = new_host if ":" not in new_host else f"[{new_host}]"

@@ -150,13 +150,16 @@ def refuse_loss(module: AnsibleModule, cli: BoshCli, before: dict[str, Any]) -> 
     if not without_current(before):
         return
     text = interpolated_text(cli, module.params, module.tmpdir)
-    problem = without_current(before, stemcells_of(text))
+    problem = without_current(before, stemcells_of(text, os.path.dirname(os.path.abspath(module.params["manifest"]))))
     if problem:
         raise ValueError(f"the state file {module.params['state_file']}: {problem}")
 
 
-def stemcells_of(text: str) -> list[tuple[str, str]]:
-    """Names and versions by which the stemcell of an interpolated manifest may be known."""
+def stemcells_of(text: str, directory: str) -> list[tuple[str, str]]:
+    """Names and versions by which the stemcell of an interpolated manifest may be known.
+
+    A path is relative to the manifest's directory. Source: bosh-cli common/util/path.go (AbsolutifyPath).
+    """
     try:
         manifest = bosh_yaml.load(text)
     except ValueError:
@@ -166,6 +169,7 @@ def stemcells_of(text: str) -> list[tuple[str, str]]:
         stemcell = (pool.get("stemcell") if isinstance(pool, dict) else None) or {}
         url = str(stemcell.get("url") or "")
         path = local_path(url) if url else ""
+        path = os.path.join(directory, path) if path else ""
         if path and os.path.exists(path):
             found.append(name_and_version(path))
         elif url:

@@ -200,3 +200,55 @@ def test_the_command_holds_the_lock_where_its_module_died(run_module, site):
     with pytest.raises(StateInUse):
         lock_state(args["state_file"])
     os.kill(int((tmp_path / "left").read_text(encoding="utf-8")), signal.SIGKILL)
+
+
+def interpolating(manifest, calls):
+    """A CLI whose `interpolate` prints this manifest, and that notes what it is asked."""
+
+    def run(command, environ_update, **_options):
+        calls.append(command)
+        answer = {"Tables": None, "Blocks": [json.dumps(manifest)], "Lines": ["Succeeded"]}
+        return 0, "version 7.10.9-a-2026" if "--version" in command else json.dumps(answer), ""
+
+    return run
+
+
+def pools(url):
+    return {"resource_pools": [{"name": "vms", "stemcell": {"url": url}}]}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("url", ["https://x.org/bosh-stemcell-1.2-debian.tgz", "https://x.org/it.tgz", ""])
+def test_another_stemcell_than_the_recorded_one_is_not_deployed(run_module, site, url, check):
+    """bosh-cli issue #731: none is current, so create-env would delete the image of each as unused."""
+    args, _does, tmp_path = site
+    before = json.dumps(GOOD | {"current_stemcell_id": ""})
+    (tmp_path / "state.json").write_text(before, encoding="utf-8")
+    calls = []
+    with pytest.raises(Failed, match=r"state\.json: current_stemcell_id is empty .* stemcell-1"):
+        run_module("create_env", args, runner=interpolating(pools(url), calls), check=check)
+    assert not [call for call in calls if "create-env" in call]
+    assert (tmp_path / "state.json").read_text(encoding="utf-8") == before
+
+
+def test_a_create_env_that_failed_at_its_vm_is_tried_again(run_module, site):
+    args, _does, tmp_path = site
+    image = GOOD["stemcells"][0] | {"name": "bosh-debian-go_agent"}
+    state = GOOD | {"current_stemcell_id": "", "current_vm_cid": "", "stemcells": [image]}
+    (tmp_path / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    run = interpolating(pools("https://x.org/bosh-stemcell-1.1-debian.tgz"), [])
+    assert run_module("create_env", args, runner=run, check=True)[0]["changed"] is True
+
+
+@pytest.mark.parametrize("state", ["stopped", "absent"])
+def test_a_state_without_a_current_stemcell_can_be_deleted(run_module, site, state):
+    args, _does, tmp_path = site
+    (tmp_path / "state.json").write_text(json.dumps(GOOD | {"current_stemcell_id": ""}), encoding="utf-8")
+    assert run_module("create_env", args | {"state": state}, check=True)[0]["changed"] is True
+
+
+def test_a_disk_that_is_not_current_is_not_deleted(run_module, site):
+    args, _does, tmp_path = site
+    (tmp_path / "state.json").write_text(json.dumps(GOOD | {"current_disk_id": ""}), encoding="utf-8")
+    with pytest.raises(Failed, match=r"current_disk_id is empty .* \(disk-1\)"):
+        run_module("create_env", args, runner=interpolating(pools("https://x.org/it.tgz"), []))

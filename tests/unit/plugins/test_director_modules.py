@@ -746,3 +746,45 @@ def test_the_shell_s_environment_names_the_director_where_the_play_does_not(run_
     monkeypatch.setenv("BOSH_CONFIG", "/tmp/of-the-shell")
     _result, replay = run_module("director_info", {}, {"env": "env"})
     assert replay.environs[1]["BOSH_CONFIG"] == "/tmp/of-the-shell"
+
+
+NOTHING = (0, json.dumps({"Tables": None, "Blocks": None, "Lines": ["Succeeded"]}))
+NO_JSON = (0, "nothing to see\n")
+
+
+@pytest.mark.parametrize("answer", [NOTHING, NO_JSON])
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("task_info", {"recent": 5}),
+        ("task_info", {"id": 3}),
+        ("idle_director", {"wait": 0}),
+        ("director_info", {"gather_subset": ["locks"], "fail_when_unreachable": False}),
+        ("cloud_check", {"deployment": "bosh-primary"}),
+        ("vm_info", {"deployment": "bosh-primary"}),
+        ("vm", {"deployment": "bosh-primary", "cid": "vm-1", "state": "absent"}),
+        ("disk", {"cid": "disk-1"}),
+        ("deployment", {"deployment": "bosh-primary", "state": "absent"}),
+        ("resurrection", {"enabled": True}),
+        ("deployed_manifest", {"deployment": "bosh-primary"}),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_a_failure_of_each_module(run_module, name, args, answer):
+    with pytest.raises(Failed) as failed:
+        run_module(name, MICRO | args, {"": answer})
+    assert failed.value.result["cause"] == "unreadable_output"
+
+
+def test_events_that_cannot_be_read_are_a_failure(run_module):
+    answers = {"tasks": "resurrect_bosh-primary_tasks", "--event": (1, "")}
+    with pytest.raises(Failed) as failed:
+        run_module("task_info", MICRO | {"recent": 5, "events": True}, answers)
+    assert failed.value.result["rc"] == 1
+
+
+def test_a_proxy_that_fails_is_no_director_that_is_gone(run_module):
+    words = "Creating SOCKS5 dialer: get host key: dial tcp 10.0.0.1:22: connect: connection refused"
+    args = MICRO | {"fail_when_unreachable": False, "all_proxy": "ssh+socks5://jump"}
+    with pytest.raises(Failed) as failed:
+        run_module("director_info", args, {"env": (1, words)})
+    assert failed.value.result["cause"] == "proxy_failed"
