@@ -135,6 +135,7 @@ def account(manifest: Manifest, job: str, address: str, keys: Iterable[str] = ()
             path: addresses.replaced(text, address, "@")
             for key, content in properties.items()
             for path, text in _flat(_without_agent(content) if key == job else content, str(key))
+            if path != job or text != "{}"
         }
         if flat:
             return flat

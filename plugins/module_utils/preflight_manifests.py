@@ -207,7 +207,7 @@ def _blobstore(micro: dict[str, Any], meta: dict[str, Any]) -> Iterator[Finding]
     yield compared(
         "blobstore", *providers, ERROR, "the blobs stay where Micro's provider has them: give Meta the same one"
     )
-    if providers[0] != providers[1] or providers[0] in ("dav", "local", "simple"):
+    if providers[0] != providers[1] or providers[0] in (None, "dav", "local", "simple"):
         # These keep the blobs in the store, which is copied.
         return
     for what, keys, verdict, do in (

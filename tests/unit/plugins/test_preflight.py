@@ -339,6 +339,158 @@ def test_a_docker_daemon_of_its_own(seen):
     the(seen, "Docker's daemon", "warning")
 
 
+#: Each IaaS of bosh-deployment: its CPI's job, and a property that says where the account is.
+PLACES = {
+    "alicloud_cpi": {"alicloud": {"region": "one"}},
+    "aws_cpi": {"aws": {"region": "one"}},
+    "azure_cpi": {"azure": {"subscription_id": "one"}},
+    "cloudstack_cpi": {"cloudstack": {"endpoint": "one"}},
+    "docker_cpi": {"docker_cpi": {"docker": {"host": "tcp://one:2376"}}},
+    "google_cpi": {"google": {"project": "one"}},
+    "openstack_cpi": {"openstack": {"auth_url": "one"}},
+    "vcloud_cpi": {"vcd": {"url": "one"}},
+    "virtualbox_cpi": {"virtualbox_cpi": {"host": "one"}},
+    "vsphere_cpi": {"vcenter": {"datacenters": [{"name": "one", "clusters": [{"c": {}}]}]}},
+}
+
+
+def give_cpi(seen, name, job, account, where="group"):
+    properties(seen, name)["director"]["cpi_job"] = job
+    group(seen, name)["jobs"][-1] = {"name": job, "release": job}
+    del properties(seen, name)["aws"]
+    if where == "group":
+        properties(seen, name).update(copy.deepcopy(account))
+    elif where == "job":
+        group(seen, name)["jobs"][-1]["properties"] = copy.deepcopy(account) | {"agent": {"mbus": name}, "ntp": [name]}
+    else:
+        seen["manifests"][name]["content"]["cloud_provider"] = {"properties": copy.deepcopy(account) | {"ntp": [name]}}
+    for said_by in seen["said"].values():
+        said_by["director"]["cpi"] = job
+
+
+@pytest.mark.parametrize("where", ["group", "job", "cloud_provider"])
+@pytest.mark.parametrize("job", PLACES)
+def test_the_account_of_every_cpi(seen, job, where):
+    def differing(data):
+        return json.loads(json.dumps(data).replace("one", "other"))
+
+    for name in ("micro", "meta"):
+        give_cpi(seen, name, job, PLACES[job], where)
+    assert judged(seen) == {}
+    (key, _value) = next(iter(director_manifest.account(manifest_of(seen, "micro"), job, "10.10.0.3").items()))
+    if where == "cloud_provider":
+        seen["manifests"]["meta"]["content"]["cloud_provider"]["properties"] = differing(PLACES[job])
+    elif where == "job":
+        group(seen, "meta")["jobs"][-1]["properties"] = differing(PLACES[job])
+    else:
+        properties(seen, "meta").update(differing(PLACES[job]))
+    assert key in the(seen, "CPI's account")["target"]
+
+
+def manifest_of(seen, name):
+    return seen["manifests"][name]["content"]
+
+
+def test_clusters_of_vsphere_are_keys_without_a_value(seen):
+    for name in ("micro", "meta"):
+        give_cpi(seen, name, "vsphere_cpi", {"vcenter": {"datacenters": [{"name": "dc", "clusters": [{name: {}}]}]}})
+    assert "clusters.0.meta" in the(seen, "CPI's account", "warning")["target"]
+
+
+def test_a_cpi_that_nobody_here_knows_is_known_by_create_envs_properties(seen):
+    """Meta's manifest has no cloud_provider, so its keys are those of Micro's."""
+    for name in ("micro", "meta"):
+        give_cpi(seen, name, "strange_cpi", {"iaas": {"endpoint": name}})
+    assert the(seen, "CPI's account", "unknown")["source"] == "0 properties"
+    manifest_of(seen, "micro")["cloud_provider"] = {"properties": {"iaas": {"endpoint": "micro"}}}
+    assert the(seen, "CPI's account", "warning")["target"] == "differs: iaas.endpoint"
+
+
+@pytest.mark.parametrize("job", ["docker_cpi", "virtualbox_cpi", "softlayer_cpi", "aws_cpi", "strange_cpi"])
+def test_no_account_on_either_side_is_not_known(seen, job):
+    for name in ("micro", "meta"):
+        give_cpi(seen, name, job, {"docker_cpi": {"agent": {"mbus": name}}} if job == "docker_cpi" else {})
+    assert the(seen, "CPI's account", "unknown")["do"]
+
+
+def test_the_address_of_a_director_is_not_part_of_the_account(seen):
+    for name in ("micro", "meta"):
+        properties(seen, name)["aws"]["endpoint"] = f"http://[::ffff:{ADDRESSES[name]}]:80/{ADDRESSES[name]}"
+    assert judged(seen) == {}
+    properties(seen, "meta")["aws"]["endpoint"] = "http://10.10.0.50"
+    the(seen, "CPI's account", "warning")
+
+
+def give_keys(seen, credhub, uaa):
+    for name in ("micro", "meta"):
+        properties(seen, name)["director"]["name"] = "one"
+        give(seen, name, "credhub", {"credhub": {"encryption": {"keys": credhub}}})
+        give(seen, name, "uaa", {"encryption": {"encryption_keys": uaa}, "uaa": {"jwt": {"policy": {"keys": uaa}}}})
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, "", [None], [{"key": None}], {"a": {}}])
+def test_nothing_is_never_equal_to_nothing(seen, nothing):
+    give_keys(seen, nothing, nothing)
+    assert {what: row["verdict"] for what, row in judged(seen).items()} == dict.fromkeys(
+        ("CredHub's encryption keys", "UAA's signing keys", "UAA's encryption keys"), "unknown"
+    )
+    assert all(row["do"] for row in judged(seen).values())
+
+
+def test_a_name_that_neither_has_is_not_known(seen):
+    for name in ("micro", "meta"):
+        del properties(seen, name)["director"]["name"]
+    the(seen, "director's name", "unknown")
+
+
+@pytest.mark.parametrize("key", ["host", "adapter"])
+def test_a_database_that_is_a_variable_is_not_known(seen, key):
+    properties(seen, "micro")["director"]["db"][key] = "((external_db))"
+    the(seen, "database", "unknown")
+    properties(seen, "meta")["director"]["db"]["host"] = "rds.example.com"
+    the(seen, "database")
+
+
+def test_a_user_or_a_provider_that_is_a_variable_is_not_known(seen):
+    for name in ("micro", "meta"):
+        properties(seen, name)["postgres"]["user"] = "((user))"
+        properties(seen, name)["blobstore"]["provider"] = "((provider))"
+    assert {what: row["verdict"] for what, row in judged(seen).items()} == {
+        "database's user": "unknown",
+        "blobstore": "unknown",
+    }
+
+
+@pytest.mark.parametrize(("part", "what"), [("configs", "CPI configs"), ("tasks", "tasks and locks")])
+def test_what_a_director_was_not_asked_is_not_known(seen, part, what):
+    for name in ("micro", "meta"):
+        del seen["said"][name][part]
+    the(seen, what, "unknown")
+
+
+def test_no_config_of_anybody_names_nothing(seen):
+    seen["cloud_configs"], seen["offline"] = {}, True
+    assert judged(seen)["Micro's address in configs"]["verdict"] == "unknown"
+
+
+@pytest.mark.parametrize("content", [{}, {"networks": []}, {"networks": [{"subnets": [{"static": ["((static))"]}]}]}])
+def test_static_ranges_that_cannot_be_read_are_not_known(seen, content):
+    seen["cloud_configs"]["micro"]["content"].update({"networks": []} | content)
+    the(seen, "own address static", "unknown")
+
+
+def test_a_store_with_nothing_in_use_is_not_known(seen):
+    seen["hosts"]["micro"]["store"]["used"] = 0
+    the(seen, "room for the copy", "unknown")
+
+
+def test_a_second_vm_is_found_by_its_address_not_by_its_text(seen):
+    directors = seen["directors"]
+    directors["primary"]["address"] = "FD00:0::4"
+    seen["said"]["meta"]["vms"] = [{"vm_cid": "vm-9", "instance": "x/1", "ips": ["fd00::4"], "az": ""}]
+    assert "vm-9" in judged(seen)["second VM at an address"]["target"]
+
+
 def test_another_blobstore(seen):
     properties(seen, "micro")["blobstore"] = {"provider": "s3", "bucket_name": "a", "secret_access_key": SECRET}
     assert judged(seen)["blobstore"]["verdict"] == "error"

@@ -115,6 +115,54 @@ def test_the_way_to_its_agent_has_a_new_certificate_for_that_address():
     assert "10.10.0.4" in manifest["variables"][1]["options"]["alternative_names"]
 
 
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        ("10.10.0.3", ["10.10.0.4", "127.0.0.1"]),
+        ("203.0.113.5", ["10.10.0.4", "127.0.0.1", "203.0.113.5"]),
+        ("bosh.example.com", ["10.10.0.4", "127.0.0.1", "bosh.example.com"]),
+        ("[2001:db8::5]", ["10.10.0.4", "127.0.0.1", "2001:db8::5"]),
+        ("10.10.0.30", ["10.10.0.4", "127.0.0.1", "10.10.0.30"]),
+    ],
+)
+def test_the_certificate_has_the_host_by_which_the_cli_reaches_the_agent(host, names):
+    """As bosh-deployment's external-ip-not-recommended.yml has it; the CLI verifies the host."""
+    base = micro()
+    base["cloud_provider"]["mbus"] = f"https://mbus:pw@{host}:6868"
+    assert made(base).manifest["variables"][1]["options"]["alternative_names"] == names
+
+
+def test_a_host_that_is_a_variable_is_refused():
+    base = micro()
+    base["cloud_provider"]["mbus"] = "https://mbus:pw@((external_ip)):6868"
+    with pytest.raises(ValueError, match="no value is known of external_ip"):
+        made(base)
+
+
+@pytest.mark.parametrize("mbus", ["https://mbus:pw@:6868", "https://mbus:pw@[fd00::6:6868"])
+def test_an_endpoint_without_a_host_is_refused(mbus):
+    base = micro()
+    base["cloud_provider"]["mbus"] = mbus
+    with pytest.raises(ValueError, match=r"cloud_provider\.mbus has no host"):
+        made(base)
+
+
+def test_neighbours_of_an_ipv6_address_stay():
+    given = {"micro": "fd00::6", "primary": "fd00::7"}
+    base, director = micro(), primary(dns={"recursor": "FD00:0::6"}, ntp=["fd00::6a"])
+    base["networks"][0]["subnets"] = [{"range": "fd00::/64", "static": ["fd00::6"]}]
+    base["instance_groups"][0]["networks"][0]["static_ips"] = ["FD00::0:6"]
+    base["cloud_provider"]["mbus"] = "https://mbus:pw@[fd00::6]:6868"
+    base["cloud_provider"]["properties"]["ntp"] = ["fd00::6a"]
+    manifest = subject.rebuilt(base, director, given, "disk-1").manifest
+    assert manifest["cloud_provider"]["mbus"] == "https://mbus:pw@[fd00::7]:6868"
+    assert manifest["cloud_provider"]["properties"]["ntp"] == ["fd00::6a"]
+    assert manifest["networks"][0]["subnets"] == [{"range": "fd00::/64", "static": ["fd00::7"]}]
+    assert manifest["instance_groups"][0]["networks"][0]["static_ips"] == ["fd00::7"]
+    assert manifest["instance_groups"][0]["jobs"][0]["properties"]["dns"] == {}
+    assert manifest["variables"][1]["options"]["alternative_names"] == ["fd00::7", "127.0.0.1"]
+
+
 @pytest.mark.parametrize("env", [None, {}, {"bosh": None}, {"bosh": {"mbus": None}}])
 def test_an_agent_without_a_certificate_gets_one(env):
     base = micro()
