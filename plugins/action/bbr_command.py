@@ -94,4 +94,8 @@ class ActionModule(ActionBase):
             return
         ssh_stream.read(ssh_stream.command_line(self._connection, ["true"]), lambda stream: stream.read())
         host, port = self._connection.get_option("host"), self._connection.get_option("port") or 22
-        yield f"{host}:{port}", bbr_command.environment(os.environ, args["all_proxy"] or "")
+        try:
+            where = bbr_command.target(host, int(port))
+        except ValueError as error:
+            raise Refused(str(error)) from None
+        yield where, bbr_command.environment(os.environ, args["all_proxy"] or "")

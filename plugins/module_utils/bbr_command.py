@@ -79,6 +79,19 @@ def words(bbr: str, deed: str, host: str, user: str, key: str, path: str = "") -
     return [*target, deed, *(["--artifact-path", path] if path else [])]
 
 
+def target(host: str, port: int) -> str:
+    """A host and its SSH port as bbr takes them. Raises ValueError for an address that it cannot take.
+
+    bbr looks for one colon to know a port, and adds `:22` to whatever else (ssh/connection.go, defaultToSSHPort), so it
+    takes an IPv6 address in brackets, and only with port 22.
+    """
+    if ":" not in host:
+        return f"{host}:{port}"
+    if port != 22:
+        raise ValueError(f"ansible_port is {port}, and bbr takes the IPv6 address {host} with port 22 only")
+    return host if host.startswith("[") else f"[{host}]"
+
+
 def environment(around: Mapping[str, str], all_proxy: str = "") -> dict[str, str]:
     """What bbr finds in its environment: no variable of BOSH's that a person's shell has, but the proxy."""
     kept = {

@@ -166,3 +166,22 @@ def test_what_bbr_made_is_moved_to_its_place(tmp_path):
     (made / "bosh-0-director.tar").write_text("tar", encoding="utf-8")
     move_up(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bosh-0-director.tar", "metadata"]
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "target"),
+    [
+        ("10.0.0.8", 22, "10.0.0.8:22"),
+        ("bosh.example", 2222, "bosh.example:2222"),
+        # bbr adds :22 to what has not exactly one colon.
+        ("fd00::8", 22, "[fd00::8]"),
+        ("[fd00::8]", 22, "[fd00::8]"),
+    ],
+)
+def test_a_host_is_named_as_bbr_takes_it(host, port, target):
+    assert bbr_command.target(host, port) == target
+
+
+def test_an_ipv6_address_with_another_port_is_refused():
+    with pytest.raises(ValueError, match="ansible_port is 2222"):
+        bbr_command.target("fd00::8", 2222)

@@ -30,7 +30,7 @@ class Director:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, known: list[dict[str, Any]], manifest: Any) -> None:
         self.known, self.bodies = known, []
-        monkeypatch.setattr(deployment_ssh, "get", lambda *_words: json.dumps({"manifest": yaml.safe_dump(manifest)}))
+        self.cli = SimpleNamespace(curl=lambda _path: {"manifest": yaml.safe_dump(manifest)})
         monkeypatch.setattr(deployment_ssh, "instances", lambda *_words: known)
         monkeypatch.setattr(deployment_ssh, "request", self.request)
 
@@ -51,24 +51,24 @@ class Module(SimpleNamespace):
         self.warnings.append(text)
 
 
-def change(state: str = "present") -> tuple[dict[str, Any], list[str]]:
+def change(director: Director, state: str = "present") -> tuple[dict[str, Any], list[str]]:
     module = Module(state)
-    return deployment_ssh.change(module, None), module.warnings
+    return deployment_ssh.change(module, director.cli), module.warnings
 
 
 def test_windows_vms_are_asked_nothing_and_warned_of(monkeypatch):
     director = Director(monkeypatch, [DB, CELL], MANIFEST)
-    result, warnings = change()
+    result, warnings = change(director)
     assert [one["group"] for one in result["hosts"]] == ["db"]
     assert director.bodies == [("cleanup", ["a"]), ("setup", ["a"])]
     assert [text.split()[:2] for text in warnings] == [["app:", "cell/b"]]
-    assert change("absent") == ({"changed": True}, [])
+    assert change(director, "absent") == ({"changed": True}, [])
     assert director.bodies[2:] == [("cleanup", ["a"])]
 
 
 @pytest.mark.parametrize("manifest", [MANIFEST, None])
 def test_without_windows_all_are_asked_at_once(monkeypatch, manifest):
     director = Director(monkeypatch, [DB], manifest)
-    result, warnings = change()
+    result, warnings = change(director)
     assert (len(result["hosts"]), warnings) == (1, [])
     assert director.bodies == [("cleanup", []), ("setup", [])]
