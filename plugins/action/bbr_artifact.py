@@ -20,8 +20,8 @@ from ansible_collections.bosh.ha.plugins.module_utils.bbr_scripts import OPTIONS
 from ansible_collections.bosh.ha.plugins.plugin_utils import ssh_stream
 
 # As BBR has it; but a second name of a file is a file of its own, as BBR's sums have it, too, and the holes of a sparse
-# file are left out. BBR reads such a tar: Go's archive/tar fills the holes in (bbr v1.9 backup/backup_directory.go), and
-# tar on the VM makes them again.
+# file are left out. BBR reads such a tar: Go's archive/tar fills the holes in (bbr v1.9 backup/backup_directory.go),
+# and tar on the VM makes them again.
 _TAR = ("tar", "--hard-dereference", "--sparse", "-C", "{}", "-c", ".")
 # A restore script may read it as another user, so all may pass; each file keeps the mode and owner of the backup.
 _UNTAR = ("sh", "-c", 'umask 022 && mkdir -p "$1" && exec tar -C "$1" -x', "sh", "{}")
