@@ -19,6 +19,9 @@ from typing import Any
 import httpx
 from cryptography import x509
 
+#: Seconds for which a round waits for the director's API, and between two tries (users_sync.rb, v283.1.6).
+PATIENCE, PAUSE = 60, 1
+
 #: Of an agent, whose certificate is the director's own work (nats_client_cert_generator.rb).
 AGENT = "C=USA, O=Cloud Foundry, CN={}"
 
@@ -84,6 +87,18 @@ def agents(config: dict[str, Any]) -> list[dict[str, Any]]:
         return found
 
 
+def wait_for_director(config: dict[str, Any]) -> None:
+    """Knock until the API answers: agents are let in about a second after it. Raises httpx.TransportError."""
+    for left in reversed(range(PATIENCE // PAUSE)):
+        try:
+            httpx.get(f"{config['director']}/info", verify=config["ca"], timeout=10)
+            return
+        except httpx.TransportError:
+            if not left:
+                raise
+            time.sleep(PAUSE)
+
+
 def reload(pid_file: Path) -> None:
     # The number, not the file: nats-server takes no PID file that ends with a newline.
     pid = pid_file.read_text(encoding="utf-8").strip()
@@ -93,6 +108,7 @@ def reload(pid_file: Path) -> None:
 def sync(config: dict[str, Any], subjects: tuple[str, str], owed: bool) -> bool:
     """One round; whether NATS still has to be told of a list, as a reload that failed is made up for."""
     try:
+        wait_for_director(config)
         if write(Path(config["auth_file"]), users(agents(config), *subjects)):
             owed = True
             print("wrote a new list of agents", flush=True)

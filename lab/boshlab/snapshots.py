@@ -138,7 +138,7 @@ def mirror(source: Path, target: Path, exclude: tuple[str, ...] = (), linked: Pa
     linked: a tree of which unchanged files are taken as hard links.
     """
     target.mkdir(parents=True, exist_ok=True)
-    command = ["rsync", "-aHAX", "--numeric-ids", "--delete", "--modify-window=-1", "--whole-file"]
+    command = ["rsync", "-aHAX", "--numeric-ids", "--delete", "--modify-window=-1", "--whole-file", "--sparse"]
     command += [f"--exclude={pattern}" for pattern in exclude]
     if linked and linked.is_dir():
         command.append(f"--link-dest={linked}")

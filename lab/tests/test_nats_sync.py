@@ -59,6 +59,22 @@ def test_director_and_monitor_are_let_in_by_what_their_certificates_say(tmp_path
         assert nats_sync.subject(tmp_path / "client.pem") == wanted
 
 
+@pytest.fixture(autouse=True)
+def api(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often the API refuses before it answers; what is left of it."""
+    refusals, pauses = [0], []
+
+    def get(url: str, **_options: Any) -> httpx.Response:
+        if refusals[0]:
+            refusals[0] -= 1
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(nats_sync.httpx, "get", get)
+    monkeypatch.setattr(nats_sync.time, "sleep", pauses.append)
+    return refusals
+
+
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     calls: list[Path] = []
@@ -67,7 +83,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def _config(tmp_path: Path) -> dict[str, Any]:
-    return {"auth_file": str(tmp_path / "auth.json"), "nats_pid_file": str(tmp_path / "nats.pid")}
+    files = {"auth_file": str(tmp_path / "auth.json"), "nats_pid_file": str(tmp_path / "nats.pid")}
+    return files | {"director": "https://10.10.0.5:25555", "ca": False}
 
 
 def test_nats_is_told_of_a_new_list_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[Path]) -> None:
@@ -106,3 +123,14 @@ def test_a_reload_that_failed_is_made_up_for(tmp_path: Path, monkeypatch: pytest
     assert owed
     assert not nats_sync.sync(_config(tmp_path), SUBJECTS, owed)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(("refusals", "written"), [(5, True), (59, True), (60, False)])
+def test_a_round_waits_a_minute_for_the_director(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[Path], api: list[int], refusals: int, written: bool
+) -> None:
+    monkeypatch.setattr(nats_sync, "agents", lambda _config: [{"agent_id": "a"}])
+    api[0] = refusals
+    assert not nats_sync.sync(_config(tmp_path), SUBJECTS, False)
+    assert (tmp_path / "auth.json").exists() is written
+    assert api == [0]

@@ -66,7 +66,7 @@ if verb == "vms":
 if verb == "instances":
     answer(verb, [row | {key: "".join(row[key]) for key in ("ips", "disk_cids")} for row in director["instances"]])
 if verb == "deploy" and site.get("refuses") == name:
-    answer(lines=["Task 7 error", "Updating deployment:\\n  Expected task '7' to succeed but state is 'error'", "Exit code 1"], rc=1)
+    answer(lines=["Task 7 error", "Expected task '7' to succeed but state is 'error'", "Exit code 1"], rc=1)
 if verb == "deploy":
     store = words[words.index("--vars-store") + 1] if "--vars-store" in words else ""
     ops = [json.load(open(words[at + 1])) for at, word in enumerate(words) if word == "-o"]

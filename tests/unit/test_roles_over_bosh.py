@@ -34,7 +34,10 @@ elif "config" in sys.argv:
 elif "env" in sys.argv:
     answer(rows=[{"name": "a", "uuid": "b", "version": "c", "cpi": "d", "user": "admin"}])
 elif "instances" in sys.argv:
-    answer(rows=[{"instance": "bosh/1", "process_state": "running"}], content="instances")
+    vm = {"vm_cid": "vm-1", "disk_cids": "disk-1", "process_state": "running"}
+    answer(rows=[{"instance": "bosh/1"} | vm], content="instances")
+elif "releases" in sys.argv:
+    answer(content="releases")
 elif "deploy" in sys.argv and os.path.exists(TOLD + ".refuses"):
     answer(lines=["Error: Instance group 'bosh' has no such thing", "Exit code 1"], rc=1)
 else:

@@ -997,12 +997,13 @@ def test_what_a_cloud_config_lacks_for_a_manifest(change, lacking):
 def test_metas_own_cloud_config_must_do_for_primary(seen):
     """No dry run shows it: Micro rehearses with its own, and Meta gets another file before it deploys Primary."""
     group(seen, "primary")["vm_type"] = "large"
-    seen["cloud_configs"]["meta"] = {"content": {"azs": [{"name": "z1"}], "networks": []}}
+    seen["cloud_configs"]["meta"] = config("10.10.0.4")
     row = the(seen, "Meta's cloud config for bosh-primary")
     assert row["target"] == "vm_type large"
     assert "bosh_ha_directors.meta.cloud_config" in row["do"]
     # Of Micro's other configs, which Meta gets with its data, nothing is lacking.
-    seen["traits"]["micro"]["cloud_configs"] = [{"name": "types", "content": {"vm_types": [{"name": "large"}]}}]
+    types = config("10.10.0.4")["content"] | {"vm_types": [{"name": "large"}]}
+    seen["traits"]["micro"]["cloud_configs"] = [{"name": "types", "content": types}]
     assert judged(seen) == {}
     seen["traits"]["micro"]["cloud_configs"][0]["name"] = "default"
     the(seen, "Meta's cloud config for bosh-primary")
