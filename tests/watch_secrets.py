@@ -1,5 +1,7 @@
 """Runs a command with its output in a file, and fails if a secret of the lab was on a command line or is in that file.
 
+It fails, too, if Ansible printed a warning or a retry, which an operator would read as an error.
+
 Usage: watch_secrets.py WORKSPACE LOG COMMAND...
 
 Every process of this machine is looked at, those of the lab's VMs included, about ten times a second: one that lives
@@ -16,6 +18,9 @@ import time
 from pathlib import Path
 
 SECRET = re.compile(r"password: (\S{8,})|BEGIN [A-Z ]*PRIVATE KEY-----\s+(\S+)")
+
+#: As Ansible's display begins such lines; Molecule's own have no brackets.
+NOISE = re.compile(rb"^(?:\x1b\[[0-9;]*m)*(\[(?:DEPRECATION )?WARNING\]: .*|FAILED - RETRYING: .*)", re.MULTILINE)
 
 
 def secrets_in(workspace: Path) -> set[bytes]:
@@ -63,9 +68,12 @@ def main() -> int:
         f"secrets: {len(known)} were looked for; on the command line of {names or 'nobody'} "
         f"({len(seen)} were seen), and {told} of them in {log}"
     )
+    noise = sorted(set(NOISE.findall(log.read_bytes())))
+    for line in noise:
+        print(f"noise: {line.decode(errors='replace')}")
     if not known:
         print("secrets: there was none to look for, so nothing was shown")
-    return process.returncode or int(bool(shown or told or not known))
+    return process.returncode or int(bool(shown or told or noise or not known))
 
 
 if __name__ == "__main__":

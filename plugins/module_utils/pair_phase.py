@@ -46,6 +46,7 @@ _WORDS = {
     "unasked": "can be reached by SSH, and cannot be asked, as its vars store does not exist here",
     "barred": "lets nobody in by SSH: its host key is not the one that is pinned, or it refuses the user's key",
     "unpinned": "cannot be logged in to, as no host key is pinned for it",
+    "starting": "cannot be reached by SSH, and its API answers that its director does not run yet",
     "away": "neither answers nor can be reached by SSH",
 }
 
@@ -78,8 +79,8 @@ def judge(seen: dict[str, Any]) -> tuple[str, str]:
     has had Primary's agent before), settled (both deployed manifests have the resurrector and no dns.recursor), store
     (phase of Meta's store), micro_vm (the CID in Micro's state file), micro_state (whether there is that file),
     micro_silent (nobody listens at Micro's address, as Meta sees it), freeze (bosh_ha_freeze: whom a freeze stops).
-    It may have unpinned (names of those barred for which no host key is pinned) and host_keys (a sentence on what to
-    do about these).
+    It may have not_ready (names of those whose API answers, and whose director does not run yet), unpinned (names of
+    those barred for which no host key is pinned) and host_keys (a sentence on what to do about these).
     """
     phase, reason = _judge(seen)
     # What only a host reports, such as a copy on Meta's disk, is not known of these.
@@ -111,7 +112,10 @@ def _at(seen: dict[str, Any], name: str) -> str:
     if name in seen["answers"]:
         return "answers"
     if name not in seen["reachable"]:
-        return "barred" if name in seen["barred"] else "away"
+        if name in seen["barred"]:
+            return "barred"
+        # Its nginx answers: whatever is wrong with SSH, a VM is there.
+        return "starting" if name in seen.get("not_ready", ()) else "away"
     if name in seen["stopped"]:
         return "stopped"
     return "unasked" if name in seen["unasked"] else "runs"

@@ -29,6 +29,7 @@ RESULTS = {
     "find_phase_seen",
     "find_proofs_found",
     "find_proofs_since",
+    "pin_host_keys_found",
     "plan_rollback_lines",
     "plan_rollback_micro_vms",
     "plan_rollback_primary_vm",
@@ -47,7 +48,7 @@ RESULTS = {
 }
 #: Variables of the collection; a name such as bosh_ha_staging or bosh_ha_sync is a directory's or a key's.
 SHARED = re.compile(
-    r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir|freeze|handover|backup|backup_dir)\b"
+    r"(?<![\w./-])bosh_ha_(?:directors|cli_options|known_hosts|work_dir|freeze|handover|backup|backup_dir|pin_host_keys)\b"
 )
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.+) \|$")
 INCLUDES = {"ansible.builtin.include_role", "ansible.builtin.import_role"}

@@ -161,6 +161,10 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
         (MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "barred": ["micro"]}, "unclear"),
         # Primary's new key is still to be pinned.
         (GONE | {"reachable": ["meta"], "barred": ["primary"]}, "micro_gone"),
+        # A VM whose nginx answers is there.
+        ({"not_ready": ["micro"], "micro_vm": "vm-1"}, "unclear"),
+        (MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "not_ready": ["micro"]}, "unclear"),
+        (FROZEN | {"not_ready": ["meta"]}, "frozen"),
         # Whoever lets nobody in may be stopped.
         ({"barred": ["micro"], "micro_vm": "vm-1"}, "unclear"),
         ({"barred": ["primary", "meta"]}, "unclear"),
