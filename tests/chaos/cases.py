@@ -214,7 +214,7 @@ KILLED: list[Case | Chain] = [
         group=CONTROL,
         what="A job of AWX is cancelled or times out while the difference is copied: SIGKILL to its whole container",
         it=(
-            "The next job watches the lock of the dead one for hold_run_lock_lease seconds (40), takes it over, "
+            "The next job watches the lock of the dead one for hold_run_lock_lease seconds (60), takes it over, "
             "and goes on."
         ),
         you="Launch the job again.",
