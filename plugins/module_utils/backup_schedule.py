@@ -115,7 +115,8 @@ def clock_time(at: Any) -> Any:
 
     Anything else is returned as it is.
     """
-    minutes = at if type(at) is int else -1
+    # Ansible's own are of a class below int.
+    minutes = at if isinstance(at, int) and not isinstance(at, bool) else -1
     return f"{minutes // 60}:{minutes % 60:02}" if 600 <= minutes < 1440 else at
 
 

@@ -76,7 +76,12 @@ def _given(given: dict[str, Any]) -> dict[str, Any]:
     # An empty value, as a lookup gives for what is not there, means the default.
     filled = {key: value for key, value in given.items() if value not in (None, "")}
     # ansible-core takes digits for a number, in answers to AWX, too.
-    return {key: str(value) if key in _TEXTS and type(value) is int else value for key, value in filled.items()}
+    return {key: str(value) if key in _TEXTS and _is_number(value) else value for key, value in filled.items()}
+
+
+def _is_number(value: Any) -> bool:
+    # Ansible's own are of a class below int.
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _artifact(given: Any) -> dict[str, str]:
@@ -128,7 +133,8 @@ def _kinds(name: str, given: dict[str, Any]) -> Iterator[str]:
             yield f"{at}.{key} is no path"
     for key in _TEXTS:
         if key in given and not isinstance(given[key], str):
-            yield f"{at}.{key}: Ansible has read a {type(given[key]).__name__}, whose text is lost; set it in quotes"
+            kind = next((one.__name__ for one in (bool, float, list, dict) if isinstance(given[key], one)), "date")
+            yield f"{at}.{key}: Ansible has read a {kind}, whose text is lost; set it in quotes"
     for key in ("ops_files", "vars_files"):
         paths = given.get(key, [])
         if not isinstance(paths, (list, tuple)) or not all(_is_path(path) for path in paths):

@@ -134,8 +134,7 @@ class Renewer:
         self.failure = ""
         self.renewals = 0
         self.renewed_at = time.monotonic()
-        self._handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        status = os.fstat(self._handle)
+        status = os.stat(path)
         self._file = (status.st_dev, status.st_ino)
         self._me = (os.getpid(), int(run_lock._stat(os.getpid(), "/proc")[19]))
         self._ended = threading.Event()
@@ -162,10 +161,21 @@ class Renewer:
         self.remove()
 
     def renew(self) -> None:
-        """Write the lease once more. Raises Lost, OSError."""
-        text = run_lock.content(self.holder, self.renewals + 1, self._me)
-        os.pwrite(self._handle, text, 0)
-        os.fsync(self._handle)
+        """Write the lease once more. Raises Lost, OSError.
+
+        Opened and closed each time: NFS hands a file to its server when it is closed. An fsync would wait for all that
+        a busy disk has to write, and what a power failure takes of a renewal is no loss.
+        """
+        try:
+            handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Lost(f"{self.path}: the lock of this run was removed") from None
+        try:
+            status = os.fstat(handle)
+            if (status.st_dev, status.st_ino) == self._file:
+                os.pwrite(handle, run_lock.content(self.holder, self.renewals + 1, self._me), 0)
+        finally:
+            os.close(handle)
         self.check()
         self.renewals += 1
         self.renewed_at = time.monotonic()

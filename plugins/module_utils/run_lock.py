@@ -37,11 +37,11 @@ _SHELLS = frozenset({"sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "sudo
 #: Seconds that another process may hold the guard.
 PATIENCE = 10.0
 #: Seconds without a change after which a lease has expired.
-LEASE = 40.0
+LEASE = 60.0
 #: A lease is renewed so often in that time.
 RENEWALS = 12
 #: In check mode a lease is watched for so many renewals only.
-GLANCE = 3
+GLANCE = 2
 #: Seconds after a takeover, before the file is read again: where flock does not work, the last of two writers wins.
 SETTLE = 2.0
 #: Bytes of a lease's file, blanks at its end included: a renewal never changes the size.
@@ -184,7 +184,7 @@ def fate(holder: Holder, me: Holder, proc: str = "/proc") -> str:
 def hold(path: str, me: Holder, check: bool = False, settle: float = SETTLE) -> tuple[bool, bool]:
     """Take the lock for a process: whether it was taken now, and whether from a run that is dead.
 
-    A lock whose holder can't be asked is watched for as long as its lease lasts, in check mode for three renewals.
+    A lock whose holder can't be asked is watched for as long as its lease lasts, in check mode for two renewals.
     With `check` nothing is written. Whoever takes the lock has to renew it (lease_renewer.start).
     Raises Locked, and OSError if the file cannot be written.
     """

@@ -23,7 +23,7 @@ extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.uncompar
 attributes:
   check_mode:
     description: Looks, and fails where another run holds the lock, but does not take it or give it back. A lock is watched for
-      a quarter of its lease only.
+      a sixth of its lease only.
     support: full
 options:
   path:
@@ -45,7 +45,7 @@ options:
       - Seconds from 5 to 600 after which others may take a lock that this run does not renew. It is renewed twelve times as often.
       - This run is ended if it can't be renewed for six tenths of them.
     type: int
-    default: 40
+    default: 60
 """
 
 EXAMPLES = r"""
@@ -93,7 +93,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "state": {"type": "str", "choices": ["held", "kept", "free"], "default": "held"},
-            "lease": {"type": "int", "default": 40},
+            "lease": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

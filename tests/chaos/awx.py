@@ -66,7 +66,7 @@ def prepare(
         check=True,
     ).stdout
     for name, text, mode in (
-        ("env/extravars", "---\n" + extravars(values), 0o600),
+        ("env/extravars", "---\n" + extravars({"awx_job_id": job, "awx_user_name": "admin", **values}), 0o600),
         ("env/cmdline", "-u root", 0o600),
         ("inventory/hosts", INVENTORY.format(text=shown), 0o700),
         ("bin/ansible-playbook", WRAPPER.format(job=host(job), playbook=shutil.which("ansible-playbook")), 0o700),

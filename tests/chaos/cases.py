@@ -250,9 +250,9 @@ KILLED: list[Case | Chain] = [
     Case(
         "awx-job-killed",
         group=CONTROL,
-        what="A job of AWX is cancelled or times out while the difference is copied, which is a SIGKILL of its container",
+        what="A job of AWX is cancelled or times out while the difference is copied: SIGKILL to its whole container",
         it=(
-            "Nobody removes the job's lock. The next job watches it for hold_run_lock_lease seconds (40), takes it over, "
+            "The next job watches the lock of the dead one for hold_run_lock_lease seconds (60), takes it over, "
             "and goes on."
         ),
         you="Launch the job again.",

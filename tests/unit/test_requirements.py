@@ -16,6 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 AWX = (ROOT / "docs" / "awx.md").read_text(encoding="utf-8")
+CONTROLLER = (ROOT / "requirements" / "controller.txt").read_text(encoding="utf-8")
 INPUTS = (ROOT / "docs" / "inputs.md").read_text(encoding="utf-8")
 #: They come with ansible-core.
 WITH_CORE = {"ansible", "ansible_collections", "yaml"}
@@ -29,13 +30,11 @@ def load(name: str) -> Any:
 
 def pinned() -> dict[str, str]:
     """Packages and versions in requirements/controller.txt, the oldest of each."""
-    text = (ROOT / "requirements" / "controller.txt").read_text(encoding="utf-8")
-    return dict(reversed(re.findall(r"^([\w-]+)==([\d.]+)", text, re.MULTILINE)))
+    return dict(reversed(re.findall(r"^([\w-]+)==([\d.]+)", CONTROLLER, re.MULTILINE)))
 
 
 def execution_environment() -> dict[str, Any]:
-    block = re.findall(r"```yaml\n(.*?)```", AWX, re.DOTALL)[0]
-    return yaml.safe_load(block)["dependencies"]
+    return load("execution-environment.yml")["dependencies"]
 
 
 def collections_used() -> set[str]:
@@ -61,10 +60,24 @@ def test_collections_that_are_used_are_dependencies_and_no_others() -> None:
 
 
 def test_an_execution_environment_has_the_same_collections() -> None:
-    named = {entry["name"] for entry in execution_environment()["galaxy"]["collections"]} - {
-        "/path/to/bosh-ha-0.1.0.tar.gz"
-    }
-    assert named == set(load("galaxy.yml")["dependencies"])
+    wanted = load("galaxy.yml")["dependencies"]
+    assert {one["name"]: one["version"] for one in execution_environment()["galaxy"]["collections"]} == wanted
+
+
+def test_a_clone_that_is_a_project_of_awx_finds_its_own_collection() -> None:
+    first, *others = load("collections/requirements.yml")["collections"]
+    assert first == {"name": ".", "type": "dir"}
+    assert {one["name"]: one["version"] for one in others} == load("galaxy.yml")["dependencies"]
+
+
+def test_the_execution_environment_has_the_ansible_that_is_tested() -> None:
+    """awx-ee has an older one, and an older Python."""
+    given = execution_environment()
+    newest = dict(re.findall(r"^([\w-]+)==([\d.]+); python_version >=", CONTROLLER, re.MULTILINE))
+    assert given["ansible_core"]["package_pip"] == f"ansible-core=={newest['ansible-core']}"
+    assert given["ansible_runner"]["package_pip"] == f"ansible-runner=={pinned()['ansible-runner']}"
+    assert given["python_interpreter"]["package_system"].removeprefix("python3.") >= "12"
+    assert {line.split()[0] for line in given["system"]} >= {"openssh-clients", "rsync"}
 
 
 def test_packages_that_are_imported_are_named_everywhere() -> None:
