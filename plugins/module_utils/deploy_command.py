@@ -31,15 +31,18 @@ def deploy_words(params: dict[str, Any], scratch: str, dry_run: bool) -> list[st
     return ["deploy", *manifest_words(given, scratch), *(flag for flag, wanted in flags.items() if wanted)]
 
 
-def pair_operations(manifest: dict[str, Any], thresholds: dict[str, Any]) -> list[Operation]:
+def pair_operations(
+    manifest: dict[str, Any], thresholds: dict[str, Any], resolved: dict[str, Any] | None = None
+) -> list[Operation]:
     """Operations of step 7 on a director's manifest: no `dns.recursor`, and the resurrector with its thresholds.
 
-    `thresholds` are keyword arguments of enable_resurrector_ops; those that are absent or None have its defaults. The
-    roles strip_dns_recursor and enable_resurrector write what the same two functions return into their ops files.
+    `manifest` is what an ops file sees, before variables; `resolved` has names that come from variables. `thresholds`
+    are keyword arguments of enable_resurrector_ops; those that are absent or None have its defaults. The roles
+    strip_dns_recursor and enable_resurrector write what the same two functions return into their ops files.
     Raises ValueError where the resurrector cannot be enabled.
     """
     given = {name: value for name, value in thresholds.items() if value is not None}
-    return [*strip_dns_recursor_ops(manifest), *enable_resurrector_ops(manifest, **given)]
+    return [*strip_dns_recursor_ops(manifest), *enable_resurrector_ops(manifest, **given, resolved=resolved)]
 
 
 def write_operations(operations: list[Operation], scratch: str) -> str:

@@ -132,10 +132,16 @@ def rehearse(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
 
 def operations_of(module: AnsibleModule, cli: BoshCli) -> list[dict[str, Any]]:
     """Operations of step 7 on the manifest; raises BoshFailure or ValueError where the manifest refuses them."""
-    # Without the vars store, as the roles do: no operation depends on its values.
-    text = interpolated_text(cli, module.params | {"vars_store": None}, module.tmpdir)
-    manifest = as_mapping(text, module.params["manifest"])
-    return pair_operations(manifest, {name: module.params[name] for name in THRESHOLDS})
+    # As the roles do: operations are applied before variables, which may give names.
+    manifest = interpolated(module, cli, {"vars_files": [], "vars_store": None})
+    resolved = interpolated(module, cli, {"vars_store": None}) if module.params["vars_files"] else None
+    return pair_operations(manifest, {name: module.params[name] for name in THRESHOLDS}, resolved)
+
+
+def interpolated(module: AnsibleModule, cli: BoshCli, without: dict[str, Any]) -> dict[str, Any]:
+    """The manifest as data; `without` are parameters in place of the module's. Raises BoshFailure or ValueError."""
+    text = interpolated_text(cli, module.params | without, module.tmpdir)
+    return as_mapping(text, module.params["manifest"])
 
 
 def last_words(words: str) -> str:
