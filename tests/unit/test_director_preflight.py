@@ -64,7 +64,8 @@ if verb == "deployments":
 if verb == "vms":
     answer(verb, [row | {"ips": "".join(row["ips"]), "process_state": "running"} for row in director["vms"]])
 if verb == "instances":
-    answer(verb, [row | {key: "".join(row[key]) for key in ("ips", "disk_cids")} for row in director["instances"]])
+    rows = [row | {key: "".join(row[key]) for key in ("ips", "disk_cids")} for row in director["instances"]]
+    answer(verb, [row | {"process_state": "running"} for row in rows])
 if verb == "deploy" and site.get("refuses") == name:
     answer(lines=["Task 7 error", "Expected task '7' to succeed but state is 'error'", "Exit code 1"], rc=1)
 if verb == "deploy":
@@ -101,7 +102,8 @@ def run(tmp_path: Path, roles: Roles) -> Run:
         roles.write_python(programs / f"{name}-python", HOST, NAME=name, SITE=str(made))
         (tmp_path / f"{name}.yml").write_text(json.dumps(manifest(name)), encoding="utf-8")
     zones = [{"name": "z1", "cloud_properties": {"zone": "a"}}, {"name": "z2", "cloud_properties": {"zone": "a"}}]
-    (tmp_path / "cloud.yml").write_text(json.dumps({"azs": zones, "networks": []}), encoding="utf-8")
+    networks = [{"name": "default", "subnets": [{"static": ["10.10.0.100"]}]}]
+    (tmp_path / "cloud.yml").write_text(json.dumps({"azs": zones, "networks": networks}), encoding="utf-8")
 
     def play(site: dict[str, Any], *words: str, **variables: Any) -> tuple[int, str]:
         made.write_text(json.dumps(site), encoding="utf-8")
