@@ -33,7 +33,7 @@ PULSE = 0.5
 #: Part of a lease after which a run that could not renew it has to end: before another run may take it.
 FENCE = 0.6
 #: Seconds that a renewer which was suspended has to find out whether it holds the lock still.
-AWAKE = 3.0
+AWAKE = 8.0
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 4.0
 #: Seconds in which a new renewer must have renewed once.

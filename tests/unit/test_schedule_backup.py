@@ -309,7 +309,6 @@ def test_awx_is_told_the_same(host):
 
 #: Answers as ansible-core has them after AWX wrote them: an empty text is None, and 13:17 is a number of base 60.
 RETYPED = {
-    "schedule_backup_state": None,
     "schedule_backup_timer": False,
     "schedule_backup_at": 797,
     "schedule_backup_awx_project": 2026,
