@@ -66,7 +66,7 @@ def test_configs_are_asked_for_only_then(run_module):
 
 
 def test_a_config_that_only_bosh_can_read_is_searched_as_text(run_module):
-    told = answers(cloud="a: =\nb: 10.10.0.3\n")
+    told = answers(cloud="a: {1: x, true: y}\nb: 10.10.0.3\n")
     result, _replay = run_module("director_info", MICRO | {"mentions_of": "10.10.0.3"}, told)
     assert result["mentions"] == [{"type": "cloud", "name": "default", "path": ""}]
 
