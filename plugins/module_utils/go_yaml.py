@@ -31,9 +31,9 @@ try:
     from yaml.reader import Reader
     from yaml.scanner import Scanner, ScannerError
     from yaml.tokens import ScalarToken
-except ImportError:  # reported by parse(), in one sentence
+except ImportError:  # reported by parse(), in one sentence; a VM has no PyYAML, and its modules read no YAML
     HAS_YAML = False
-    Parser = Reader = Scanner = object  # type: ignore[assignment,misc]
+    Parser, Reader, Scanner = (type(name, (), {}) for name in ("Parser", "Reader", "Scanner"))  # type: ignore
 else:
     HAS_YAML = True
 

@@ -23,7 +23,7 @@ try:
     from yaml.resolver import Resolver
 except ImportError:
     YAML_IMPORT_ERROR = traceback.format_exc()
-    Composer = SafeConstructor = Resolver = object  # type: ignore[assignment,misc]
+    Composer, SafeConstructor, Resolver = (type(name, (), {}) for name in ("C", "S", "R"))  # type: ignore
 else:
     YAML_IMPORT_ERROR = None
 

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -95,3 +97,19 @@ def test_the_pinned_ansible_is_one_that_the_collection_allows() -> None:
     assert pinned()["ansible-core"].startswith(oldest.removesuffix("0"))
     for told in (AWX, INPUTS):
         assert f"`ansible-core` {oldest.removesuffix('.0')} or newer" in told
+
+
+def test_modules_load_on_a_vm_which_has_no_pyyaml() -> None:
+    # A stemcell's Python has the standard library alone, and netaddr is the control node's, too.
+    program = """
+import importlib, sys
+sys.modules["yaml"] = sys.modules["netaddr"] = None
+for name in sys.argv[1:]:
+    importlib.import_module(f"ansible_collections.bosh.ha.plugins.{name}")
+"""
+    files = [path for room in ("module_utils", "modules") for path in (ROOT / "plugins" / room).glob("*.py")]
+    names = [f"{path.parent.name}.{path.stem}" for path in files]
+    assert len(names) > 100
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program, *names], capture_output=True, text=True, env=environ)
+    assert done.stderr == ""
