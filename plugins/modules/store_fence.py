@@ -212,7 +212,9 @@ def act(host: Host) -> dict[str, Any]:
         if params["state"] == "fenced"
         else functools.partial(store_fence.unfence, set_aside=params["set_aside"])
     )
-    changed, phase = store_fence.rehearse(deed, host.store, host.monit, tempfile.mkdtemp(dir=host.module.tmpdir))
+    # Not in the module's tmpdir, which Ansible makes for root, with a warning, on a host where it is absent.
+    with tempfile.TemporaryDirectory() as scratch:
+        changed, phase = store_fence.rehearse(deed, host.store, host.monit, scratch)
     if changed:
         host.refuse_what_runs()
     if not changed and params["state"] == "fenced":

@@ -102,7 +102,8 @@ def main() -> None:
         if state == "swapped":
             refuse_unclean(store)
         if module.check_mode:
-            changed, phase = staged_store.rehearse(DEEDS[state], store, tempfile.mkdtemp(dir=module.tmpdir))
+            with tempfile.TemporaryDirectory() as scratch:
+                changed, phase = staged_store.rehearse(DEEDS[state], store, scratch)
         else:
             if staged_store.phase(store) in MOVES.get(state, ()):
                 refuse_in_use(module)
