@@ -13,11 +13,12 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     # VMs may have an older Python.
-    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+    Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 #: Whatever could be an address: IPv4, or IPv6 with two colons or more.
 _RUN = re.compile(r"[0-9A-Fa-f:.]+")

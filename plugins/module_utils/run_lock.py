@@ -23,7 +23,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -253,11 +253,12 @@ def check_kept(path: str, me: Holder) -> Seen:
     return seen
 
 
-def ephemeral(path: str, proc: str = "/proc", root: str = "/", environ: Any = os.environ) -> str:
+def ephemeral(path: str, proc: str = "/proc", root: str = "/", environ: Mapping[str, str] | None = None) -> str:
     """Why a file is lost with the container of an AWX job, and not seen by another job; empty if it is not.
 
     proc: for mountinfo. root: where the marks of a container are looked for.
     """
+    environ = os.environ if environ is None else environ
     marks = ("run/.containerenv", ".dockerenv")
     contained = "KUBERNETES_SERVICE_HOST" in environ or any(os.path.exists(os.path.join(root, one)) for one in marks)
     if not contained or not ("AWX_HOST" in environ or os.path.isdir(os.path.join(root, "runner"))):

@@ -71,6 +71,7 @@ path:
 """
 
 import os
+import pwd
 import tempfile
 import time
 from typing import Any
@@ -144,8 +145,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    home = os.path.expanduser(f"~{params['user']}")
-    if home.startswith("~"):
+    try:
+        home = pwd.getpwnam(params["user"]).pw_dir
+    except KeyError:
         module.fail_json(msg=f"user: there is no user {params['user']} here")
     path = os.path.realpath(os.path.join(home, ".ssh", "authorized_keys"))
     try:
