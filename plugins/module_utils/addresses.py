@@ -13,11 +13,12 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     # VMs may have an older Python.
+    from typing import TypeAlias
+
     Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 #: Whatever could be an address: IPv4, or IPv6 with two colons or more.
