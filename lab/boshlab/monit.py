@@ -90,6 +90,12 @@ def summary(xml: str) -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def answer() -> str | None:
+    """What 5.2.5 prints for `summary` now; None if the daemon does not answer."""
+    xml = status()
+    return None if xml is None else summary(xml)
+
+
 @dataclass
 class Service:
     """What a job's monit file says of a process."""
@@ -157,11 +163,11 @@ def real(*words: str) -> int:
 def main() -> int:
     words = sys.argv[1:]
     if words == ["summary"]:
-        xml = status()
-        if xml is None:
+        text = answer()
+        if text is None:
             print("monit: error connecting to the monit daemon", file=sys.stderr)
         else:
-            print(summary(xml), end="")
+            print(text, end="")
         return 0
     if len(words) != 2 or words[0] != "start":
         os.execv(MONIT, [MONIT, "-c", CONFIG, *words])

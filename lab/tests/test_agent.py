@@ -141,7 +141,7 @@ def test_the_state_of_jobs_is_monits(
 ) -> None:
     rows = "\n".join(f"Process 'p{n}'                        {state}" for n, state in enumerate(states))
     summary = f"The Monit daemon 5.2.5 uptime: 1m \n\n{rows}\nSystem 'system_vm'    running\n\n"
-    monkeypatch.setattr(actions, "run", lambda *_words, **_options: summary)
+    monkeypatch.setattr(actions.monit, "answer", lambda: summary)
     monkeypatch.setattr(actions, "STOPPED", tmp_path / "stopped")
     assert len(actions.monit_states()) == len(states)
     assert Actions().job_state() == said
