@@ -46,6 +46,8 @@ if "instances" in words:
     gone = "delete-vm" in calls and not recreated
     row |= {"vm_cid": "" if gone else "vm-1", "process_state": "" if gone else agent}
     answer("instances", [row, *site["more"]])
+if "--orphaned" in words:
+    answer("disks")
 if "curl" in words:
     answer(blocks=[json.dumps({"resurrection": True})])
 if "tasks" in words:
