@@ -340,7 +340,10 @@ def test_those_that_are_stopped_are_left(run, site):
     ("director", "reason"),
     [
         (None, "micro runs, and cannot be asked whether it is busy"),
-        ({"says": "tls: failed to verify certificate: x509: unknown authority"}, "does not match `ca_cert`"),
+        (
+            {"says": "tls: failed to verify certificate: x509: certificate signed by unknown authority"},
+            "not signed by `ca_cert`",
+        ),
         ({"says": "Director responded with non-successful status code '502'"}, "status code '502'"),
         ({"version": "283.1.0", "last": ["7"], "refuses": True}, "the director refuses the client"),
     ],

@@ -54,8 +54,8 @@ if "tasks" in words:
     answer("tasks", site["tasks"] if "--recent" in words else [])
 if "deployments" in words:
     answer("deployments", [{"name": site["directors"][at]["deploys"][0]}])
-if "cck" in words:
-    known = {"id": "1", "type": "unresponsive_agent", "description": "it does not answer"}
+if "cloud-check" in words:
+    known = {"0": "1", "type": "unresponsive_agent", "description": "it does not answer"}
     found = [] if recreated or site["agent"] == "running" else [known]
     answer("problems", found, rc=int("--report" in words and len(found)))
 if " ssh" in words:
