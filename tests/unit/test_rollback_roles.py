@@ -44,6 +44,8 @@ if "instances" in words:
     answer("instances", rows)
 if " configs" in words:
     answer("configs", director.get("configs", []))
+if " locks" in words:
+    answer("locks")
 if " disks" in words:
     answer("disks", [{"disk_cid": cid} for cid in site["orphans"]])
 if "curl" in words:
@@ -58,7 +60,7 @@ if " tasks" in words:
 if "deployments" in words:
     answer("deployments", [{"name": name} for name in director.get("deploys", [])])
 if "cck" in words or "cloud-check" in words:
-    known = {"id": "1", "type": "missing_vm", "description": "it is gone"}
+    known = {"0": "1", "type": "missing_vm", "description": "it is gone"}
     answer("problems", [] if "--resolution" in calls else [known], rc=int("--report" in words))
 if " ssh" in words:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINew x"
@@ -79,7 +81,7 @@ MONIT = (
     HEAD
     + """
 def main():
-    names = "state ports store timeout"
+    names = "state ports store timeout wait"
     module = AnsibleModule(argument_spec={name: dict(type="raw") for name in names.split()}, supports_check_mode=True)
     if module.params["state"] and not module.check_mode:
         note("monit", module.params["state"])
