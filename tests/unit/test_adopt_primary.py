@@ -84,8 +84,8 @@ module.exit_json(changed=bool(urls), **site["agent"])
 MONIT = (
     HEAD
     + """
-module = AnsibleModule({"state": {}, "timeout": {"type": "int"}})
-open(os.environ["SITE"] + ".monit", "a").write(module.params["state"])
+module = AnsibleModule({"state": {}, "timeout": {"type": "int"}, "wait": {}})
+open(os.environ["SITE"] + ".monit", "w").write(module.params["state"])
 module.exit_json(changed=False)
 """
 )

@@ -83,7 +83,9 @@ MONIT = (
 def main():
     names = "state ports store timeout wait"
     module = AnsibleModule(argument_spec={name: dict(type="raw") for name in names.split()}, supports_check_mode=True)
-    if module.params["state"] and not module.check_mode:
+    calls = Path(os.environ["SITE"] + ".calls")
+    again = f"{os.environ['HOST']} monit {module.params['state']}" in (calls.read_text() if calls.exists() else "")
+    if module.params["state"] and not module.check_mode and not again:
         note("monit", module.params["state"])
     if os.environ["HOST"] in json.load(open(os.environ["SITE"])).get("ill", []):
         module.fail_json(msg="monit names no process")
