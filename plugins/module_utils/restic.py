@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.bosh.ha.plugins.module_utils.plain_environ import PLAIN
+
 #: File of the facts of a backup, in a snapshot of its own.
 FACTS = "bosh_ha.json"
 #: The first with compression (format 2 of a repository).
@@ -99,7 +101,7 @@ def problem_of(repository: str, passphrase: str | None) -> str:
 def environment(passphrase: str, given: Mapping[str, str]) -> dict[str, str]:
     """For restic and rclone on the control node: what is given without restic's own variables, and the passphrase."""
     kept = {name: value for name, value in given.items() if not name.startswith("RESTIC_")}
-    return {"RCLONE_LOG_LEVEL": "ERROR"} | kept | {"RESTIC_PASSWORD": passphrase, "LC_ALL": "C", "TZ": "UTC"}
+    return {"RCLONE_LOG_LEVEL": "ERROR"} | kept | PLAIN | {"RESTIC_PASSWORD": passphrase}
 
 
 def command(restic: str, rclone: str, repository: str, words: Sequence[str]) -> list[str]:
