@@ -146,7 +146,7 @@ def main() -> None:
     )
     params = module.params
     try:
-        home = pwd.getpwnam(params["user"]).pw_dir
+        home = pwd.getpwnam(params["user"]).pw_dir if params["user"] else os.environ["HOME"]
     except KeyError:
         module.fail_json(msg=f"user: there is no user {params['user']} here")
     path = os.path.realpath(os.path.join(home, ".ssh", "authorized_keys"))

@@ -125,7 +125,7 @@ info("Backup created")
 DIRECTOR_INFO = """
 from ansible.module_utils.basic import AnsibleModule
 spec = {name: {"type": "raw"} for name in ("environment", "client", "client_secret", "ca_cert", "cli", "config_path",
-        "all_proxy", "timeout", "gather_subset", "fail_when_unreachable")}
+        "all_proxy", "timeout", "wait", "gather_subset", "fail_when_unreachable")}
 module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
 module.exit_json(logged_in=True, reason="", deployments=[{"name": "bosh-meta"}],
                  director={"uuid": "3f1c", "name": "micro", "version": "283.1.0 (00000000)"})
@@ -230,7 +230,10 @@ def site(tmp_path: Path, roles: Roles) -> Site:
     return Site(tmp_path, roles)
 
 
-HELD = ["workers stopped", "bbr backup", "workers started"]
+RELEASED, STOPPED = "workers released", "workers held"
+#: What an earlier run may have left stopped is started first.
+BEGUN = [RELEASED, STOPPED, "bbr backup"]
+HELD = [*BEGUN, RELEASED]
 
 
 def test_bbr_makes_a_backup_as_the_builtin_engine_does(site):
@@ -262,7 +265,7 @@ def test_a_failure_is_told_with_its_code_and_what_is_left_is_cleaned(site, code,
     assert (
         f"the backup of {ADDRESS} failed (exit code {code}): bbr failed with exit code {code}: Error attempting" in told
     )
-    assert site.order() == ["workers stopped", "bbr backup", *cleaned, "workers started"]
+    assert site.order() == [*BEGUN, *cleaned, RELEASED]
     assert (site.backups(), site.mark.exists(), site.artifacts.exists()) == ([], False, False)
 
 
@@ -272,7 +275,7 @@ def test_a_job_that_cannot_be_unlocked_costs_no_backup(site):
     [backup] = site.backups()
     assert rc != 0
     assert f"the backup of {ADDRESS} was made, {backup}, but: bbr failed with exit code 8" in told
-    assert site.order() == ["workers stopped", "bbr backup", "bbr backup-cleanup", "workers started"]
+    assert site.order() == [*BEGUN, "bbr backup-cleanup", RELEASED]
 
 
 def test_one_that_hangs_is_ended_and_cleaned_up_after(site):
@@ -280,7 +283,7 @@ def test_one_that_hangs_is_ended_and_cleaned_up_after(site):
     rc, told = site.play("backup_director", backup_director_bbr_timeout=2)
     assert rc != 0
     assert "(exit code 1): bbr did not end in 2 s, and was ended" in told
-    assert site.order() == ["workers stopped", "bbr backup", "bbr backup-cleanup", "workers started"]
+    assert site.order() == [*BEGUN, "bbr backup-cleanup", RELEASED]
     assert not site.artifacts.exists()
 
 
@@ -292,18 +295,18 @@ def test_what_a_killed_run_left_is_cleaned_by_the_next(site):
     while bbr.exists() and time.monotonic() < until:
         time.sleep(0.1)
     assert not bbr.exists()
-    assert site.order() == ["workers stopped", "bbr backup"]
+    assert site.order() == BEGUN
     assert (site.artifacts.exists(), site.mark.exists()) == (True, True)
     site.fault(cleanup=True)
     rc, told = site.play("backup_director")
     assert rc != 0
     assert "what an earlier backup by bbr left could not be cleaned up: bbr failed with exit code 16" in told
-    assert site.order() == ["bbr backup-cleanup", "workers started"]
+    assert site.order() == ["bbr backup-cleanup", RELEASED]
     assert site.mark.exists()
     site.fault()
     rc, told = site.play("backup_director")
     assert rc == 0, told
-    assert site.order() == ["bbr backup-cleanup", "workers started", *HELD]
+    assert site.order() == ["bbr backup-cleanup", RELEASED, *HELD]
     assert len(site.backups()) == 1
     assert not list(site.dir.glob("*.part"))
 
@@ -354,12 +357,12 @@ def test_bbr_restores_what_is_whole(site):
     site.order()
     rc, told = site.play("restore_director", restore_director_path=str(backup))
     assert rc == 0, told
-    assert site.order() == ["workers stopped", "bbr restore", "workers started"]
+    assert site.order() == [RELEASED, STOPPED, "bbr restore", RELEASED]
     assert site.state.read_text(encoding="utf-8") == "as it was"
     site.fault(code=9)
     rc, told = site.play("restore_director", restore_director_path=str(backup))
     assert rc != 0 and f"the restore of {ADDRESS} failed (exit code 9): bbr failed with exit code 9" in told
-    assert site.order() == ["workers stopped", "bbr restore", "bbr restore-cleanup", "workers started"]
+    assert site.order() == [RELEASED, STOPPED, "bbr restore", "bbr restore-cleanup", RELEASED]
     tar = backup / "bosh-0-director.tar"
     tar.write_bytes(tar.read_bytes().replace(b"as it was", b"as it WAS"))
     rc, told = site.play("restore_director", restore_director_path=str(backup))

@@ -65,16 +65,16 @@ elif "deployments" in words:
     answer(rows=rows, content="deployments")
 elif "instances" in words:
     of = words[words.index("-d") + 1]
-    row = {"instance": "bosh/x", "vm_cid": f"vm-{of}", "disk_cids": f"disk-{of}", "az": "z1"}
-    answer(rows=[row], content="instances")
+    row = {"instance": "bosh/x", "process_state": "running", "az": "z1"}
+    answer(rows=[row | {"vm_cid": f"vm-{of}", "disk_cids": f"disk-{of}"}], content="instances")
 else:
     answer(lines=["not known"], rc=1)
 """
 HOST_KEY = """
 from ansible.module_utils.basic import AnsibleModule
 module = AnsibleModule({name: {"type": "raw"} for name in
-    ("address", "known_hosts", "source", "made_now", "ssh_args", "cli", "environment", "client", "client_secret",
-     "ca_cert", "all_proxy", "config_path")})
+    ("address", "port", "known_hosts", "source", "made_now", "ssh_args", "cli", "environment", "client",
+     "client_secret", "ca_cert", "all_proxy", "config_path")})
 module.exit_json(changed=True)
 """
 MODULES = {"host_key": HOST_KEY}

@@ -37,11 +37,13 @@ def load(kind: str, name: str = "main") -> Any:
     return DataLoader().load_from_file(str(ROLE / kind / f"{name}.yml"), trusted_as_template=True)
 
 
-def seen(**registered: Any) -> dict[str, Any]:
+def seen(host_keys: dict[str, Any] | None = None, **registered: Any) -> dict[str, Any]:
     """find_phase_seen, and the vars that it is made of, from what the tasks registered."""
     own, judge = load("vars"), load("tasks")[-1]
     assert judge["name"] == "Judge"
     results = {f"_find_phase_{name}": value for name, value in registered.items()}
+    if host_keys is not None:
+        results["pin_host_keys_found"] = host_keys
     variables = {"bosh_ha_directors": DIRECTORS, **own, **judge["vars"], **results}
     templar = Templar(DataLoader(), variables=variables)
     return {"made": templar.template(own["_find_phase_made"]), **templar.template(judge["vars"]["_find_phase_seen"])}
@@ -157,6 +159,35 @@ def test_a_host_that_lets_nobody_in_is_not_away(msg, barred):
     ]
     found = look([silent(name) for name in NAMES], hosts={"results": hosts})
     assert (found["barred"], found["reachable"]) == (["micro"] if barred else [], ["primary"])
+
+
+@pytest.mark.parametrize(
+    ("msg", "asked"),
+    [
+        # Of the two ends, Ansible hears the one that comes first: ssh's words, or that of its pipe.
+        ("timed out waiting for ping module test: Host key verification failed.", True),
+        ("timed out waiting for ping module test: Data could not be sent to remote host: [Errno 32] Broken pipe", True),
+        ("timed out waiting for ping module test: ssh: connect to host 10.10.0.3 port 22: Connection refused", False),
+    ],
+)
+def test_whose_host_key_is_not_pinned_is_asked_of_the_file_and_the_host(msg, asked):
+    hosts = {"results": [{"item": name, "elapsed": 3, "msg": msg} for name in NAMES]}
+    found = load("vars")["_find_phase_unverified"]
+    variables = {**load("vars"), "_find_phase_hosts": hosts}
+    assert Templar(DataLoader(), variables=variables).template(found) == (list(NAMES) if asked else [])
+    # Meta showed nothing, so it may be away.
+    shown = {
+        "hosts": [
+            {"name": "micro", "pinned": False, "shown": ["ssh-ed25519 AAAA"]},
+            {"name": "primary", "pinned": True, "shown": []},
+            {"name": "meta", "pinned": False, "shown": []},
+        ],
+        "advice": "compare them",
+    }
+    told = look([silent(name) for name in NAMES], hosts=hosts, host_keys=shown)
+    assert (told["unpinned"], told["host_keys"]) == ((["micro"], "compare them") if asked else ([], ""))
+    if "pipe" in msg:
+        assert told["barred"] == ["micro"]
 
 
 def test_a_deployment_of_which_a_dry_run_left_the_name_is_none():

@@ -59,6 +59,8 @@ if "BOSH_CA_CERT" not in os.environ:
     answer("", [], ["tls: failed to verify certificate: x509: certificate signed by unknown authority"], 1)
 if "deployments" in sys.argv:
     answer("deployments", [{"name": name, "release_s": "", "stemcell_s": ""} for name in director["deploys"]])
+if "environments" in sys.argv:
+    answer("environments", [])
 if "tasks" in sys.argv or "locks" in sys.argv:
     answer(sys.argv[-1] if sys.argv[-1] == "locks" else "tasks", [])
 if "instances" in sys.argv:
