@@ -20,21 +20,30 @@ Deed = Callable[[AnsibleModule, BoshCli], dict[str, Any]]
 
 
 def run_director_module(argument_spec: dict[str, Any], deed: Deed, **settings: Any) -> None:
-    """Run one deed against a director and leave as a module does.
+    """Run one operation against a director and exit as a module does.
 
-    The version of the CLI is asked once, before anything else. A failed task brings its error event.
+    A failed task brings its error event. The CLI's version is asked only if the operation fails: each playbook begins
+    with director_info, which requires a CLI that is new enough.
     """
     module = AnsibleModule(argument_spec=DIRECTOR_ARGS | argument_spec, **settings)
     cli = BoshCli(Director.from_params(module.params), module.run_command)
     try:
-        cli.require_version()
         result = deed(module, cli)
     except BoshFailure as failure:
-        module.fail_json(**with_evidence(failure, cli))
+        module.fail_json(**with_evidence(_old_cli(cli) or failure, cli))
     except (ValueError, OSError) as error:
         module.fail_json(msg=str(error))
     else:
         module.exit_json(**result)
+
+
+def _old_cli(cli: BoshCli) -> BoshFailure | None:
+    """The failure of a CLI that is too old, which explains any other; None if it is new enough."""
+    try:
+        cli.require_version()
+    except BoshFailure as failure:
+        return failure if failure.cause == "cli_too_old" else None
+    return None
 
 
 def with_evidence(failure: BoshFailure, cli: BoshCli) -> dict[str, Any]:

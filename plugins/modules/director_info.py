@@ -156,6 +156,8 @@ from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import silence
 
 
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
+    # For all modules of the playbook that follow.
+    cli.require_version()
     wanted = set(module.params["gather_subset"])
     wanted = set(SUBSETS) if "all" in wanted else wanted - {"info"}
     if not module.params["fail_when_unreachable"] and not module.params["all_proxy"] and not module.params["wait"]:

@@ -32,7 +32,7 @@ def recorded(name: str) -> tuple[int, str]:
 
 
 class Replay:
-    """Stands for run_command: answers each command with a recorded case, and keeps what it was asked.
+    """Stands for run_command: answers each command with a recorded case, and keeps what it was asked but for the version.
 
     `answers` maps the words of a command that tell it apart to the case's name, or to (rc, stdout).
     """
@@ -43,10 +43,10 @@ class Replay:
         self.environs: list[dict[str, str]] = []
 
     def __call__(self, command: list[str], environ_update: dict[str, str], **_kwargs: Any) -> tuple[int, str, str]:
-        self.calls.append(command)
-        self.environs.append(environ_update)
         if command[1:] == ["--version"]:
             return 0, "version 7.10.9-abcdef-2026-06-01T00:00:00Z\n\nSucceeded\n", ""
+        self.calls.append(command)
+        self.environs.append(environ_update)
         told = " ".join(command)
         for words, answer in self.answers.items():
             if words in told:

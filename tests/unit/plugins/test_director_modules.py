@@ -19,7 +19,7 @@ PRIMARY = MICRO | {"deployment": "bosh-primary"}
 def verbs(replay):
     """The commands, without the version and the words that all share."""
     shared = ("bosh", "--json", "-n", "-d", "bosh-primary")
-    return [" ".join(word for word in call if word not in shared) for call in replay.calls[1:]]
+    return [" ".join(word for word in call if word not in shared) for call in replay.calls]
 
 
 @pytest.fixture
@@ -38,6 +38,30 @@ def pauses(monkeypatch):
     monkeypatch.setattr(director_wait.time, "sleep", made.append)
     monkeypatch.setattr(director_wait.time, "monotonic", lambda: sum(made))
     return made
+
+
+@pytest.mark.parametrize(
+    ("module", "asked"), [("vm_info", ["instances"]), ("director_info", ["--version", "env", "deployments"])]
+)
+def test_only_director_info_asks_for_the_version(run_module, module, asked):
+    calls = []
+
+    def runner(command, **_options):
+        calls.append(next(word for word in command if word in asked))
+        return 0, "version 7.10.0-abc\n" if calls[-1] == "--version" else recorded(calls[-1])[1], ""
+
+    args = PRIMARY if module == "vm_info" else MICRO | {"gather_subset": ["deployments"]}
+    run_module(module, args, runner=runner)
+    assert calls == asked
+
+
+def test_a_failure_of_a_cli_that_is_too_old_is_explained_by_its_version(run_module):
+    def runner(command, **_options):
+        return (0, "version 6.4.17-abc\n", "") if "--version" in command else (1, "", "unknown flag `details'\n")
+
+    with pytest.raises(Failed) as failed:
+        run_module("vm_info", PRIMARY, runner=runner)
+    assert failed.value.result["cause"] == "cli_too_old"
 
 
 # idle_director
@@ -293,7 +317,7 @@ def test_check_mode_and_deed_are_the_same_command(run_module, manifest, tmp_path
     wanted = PRIMARY | {"manifest": manifest, "ops_files": [str(tmp_path / "ops.yml")], "recreate": True}
     _result, deed = run_module("deployment", wanted, {" deploy ": "deploy_change"})
     result, dry = run_module("deployment", wanted, {" deploy ": "deploy_dryrun_nochange"}, check=True)
-    assert dry.calls[1] == [*deed.calls[1], "--dry-run"]
+    assert dry.calls[0] == [*deed.calls[0], "--dry-run"]
     assert result["changed"], "`recreate` changes something though the manifest does not"
 
 
@@ -606,7 +630,7 @@ def test_an_alias_that_differs_is_written(run_module, with_alias, alias, environ
     wanted = config | {"alias": alias, "environment": environment, "ca_cert": ca_cert}
     result, replay = run_module("environment", wanted, answers)
     assert (result["changed"], f"alias-env {alias}" in verbs(replay)) == (changed, changed)
-    assert run_module("environment", wanted, answers, check=True)[1].calls[1:] == replay.calls[1:2]
+    assert run_module("environment", wanted, answers, check=True)[1].calls == replay.calls[:1]
 
 
 def test_an_alias_that_is_right_is_left(run_module, with_alias, tmp_path):
@@ -634,7 +658,7 @@ def test_a_manifest_as_data_and_the_vars_store_unharmed(run_module, manifest, tm
     wanted = {"manifest": manifest, "vars_store": str(tmp_path / "store.yml")}
     result, replay = run_module("interpolated_manifest", wanted, {"interpolate": said("name: bosh-primary\n")})
     assert result["manifest"] == {"name": "bosh-primary"}
-    used = replay.calls[1][replay.calls[1].index("--vars-store") + 1]
+    used = replay.calls[0][replay.calls[0].index("--vars-store") + 1]
     assert used != str(tmp_path / "store.yml"), "the CLI writes into the store that it is given"
 
 
@@ -650,7 +674,7 @@ def test_a_part_of_a_manifest_keeps_its_lines(run_module, manifest, said, printe
     wanted = {"manifest": manifest, "path": "/ca"}
     result, replay = run_module("interpolated_manifest", wanted, {"interpolate": said(printed)})
     assert result["manifest"] == data
-    assert replay.calls[1][-1] == "--path=/ca"
+    assert replay.calls[0][-1] == "--path=/ca"
 
 
 # deployed_manifest
@@ -745,7 +769,7 @@ def test_the_shell_s_environment_names_the_director_where_the_play_does_not(run_
     }
     monkeypatch.setenv("BOSH_CONFIG", "/tmp/of-the-shell")
     _result, replay = run_module("director_info", {}, {"env": "env"})
-    assert replay.environs[1]["BOSH_CONFIG"] == "/tmp/of-the-shell"
+    assert replay.environs[0]["BOSH_CONFIG"] == "/tmp/of-the-shell"
 
 
 NOTHING = (0, json.dumps({"Tables": None, "Blocks": None, "Lines": ["Succeeded"]}))

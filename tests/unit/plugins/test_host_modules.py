@@ -447,7 +447,7 @@ def test_keys_come_from_the_director(run_module, pins):
     assert (result["changed"], result["source"], result["host_keys"]) == (True, "director", [KEY])
     assert path.read_text(encoding="utf-8") == f"10.10.0.4 {KEY}\n"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-    assert host.calls[1][-5:] == ["ssh", "bosh", "-c", "cat /etc/ssh/ssh_host_*_key.pub", "--results"]
+    assert host.calls[0][-5:] == ["ssh", "bosh", "-c", "cat /etc/ssh/ssh_host_*_key.pub", "--results"]
     assert run_module("host_key", args, runner=host)[0]["changed"] is False
     # A VM that its director recreated has new keys, and the director vouches for them.
     result, _replay = run_module("host_key", args, runner=Host(OTHER), check=True)
@@ -566,7 +566,7 @@ def test_a_host_is_looked_at_through_the_jump_host(run_module, pins):
     args, _path = pins
     host = Host(KEY)
     assert run_module("host_key", args | {"ssh_args": JUMP}, runner=host)[0]["host_keys"] == [KEY]
-    command = host.calls[1]
+    command = host.calls[0]
     assert "ProxyJump=me@bastion,me@inner:2222" in command
     # For ssh the first value counts.
     assert [word for word in command if word.startswith("StrictHostKey")] == [
@@ -585,8 +585,8 @@ def test_a_config_of_the_site_is_included(run_module, pins, given):
     host = Host(KEY)
     run_module("host_key", pins[0] | {"ssh_args": given}, runner=host)
     assert host.config.splitlines()[-2:] == ["ConnectTimeout 10", 'Include "/site/ssh_config"']
-    assert host.calls[1].count("-F") == 1
-    assert "-C" in host.calls[1]
+    assert host.calls[0].count("-F") == 1
+    assert "-C" in host.calls[0]
 
 
 def test_a_new_key_that_the_director_told_must_be_the_one_that_is_shown(run_module, pins):
