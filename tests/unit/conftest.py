@@ -32,7 +32,7 @@ def recorded(name: str) -> tuple[int, str]:
 
 
 class Replay:
-    """Stands for run_command: answers each command with a recorded case, and keeps what it was asked but for the version.
+    """Stands for run_command: answers each command with a recorded case, and keeps it, but for the version.
 
     `answers` maps the words of a command that tell it apart to the case's name, or to (rc, stdout).
     """
