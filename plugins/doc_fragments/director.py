@@ -12,6 +12,13 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
+  director:
+    description:
+      - Name of a director in the variable C(bosh_ha_directors), such as V(meta). How it is reached is taken from there,
+        and a secret or CA that is not given there from its vars store, under bosh-deployment's names.
+      - O(cli), O(config_path) and O(all_proxy) are taken from the variable C(bosh_ha_cli_options), if they are there.
+      - An option that is given itself wins.
+    type: str
   environment:
     description:
       - Address or alias of the director.

@@ -25,7 +25,8 @@ def run_director_module(argument_spec: dict[str, Any], deed: Deed, **settings: A
     A failed task brings its error event. The CLI's version is asked only if the operation fails: each playbook begins
     with director_info, which requires a CLI that is new enough.
     """
-    module = AnsibleModule(argument_spec=DIRECTOR_ARGS | argument_spec, **settings)
+    # `director` is resolved by the action plugins: a module gets the options that it stands for.
+    module = AnsibleModule(argument_spec={"director": {"type": "str"}} | DIRECTOR_ARGS | argument_spec, **settings)
     cli = BoshCli(Director.from_params(module.params), module.run_command)
     try:
         result = deed(module, cli)

@@ -18,6 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import DIRECTOR_ARGS
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import IDLE
+from ansible_collections.bosh.ha.plugins.plugin_utils.director_action import DirectorOptions
 
 Result = dict[str, Any]
 #: task_info with the given options, or None when nothing could be learned.
@@ -105,6 +106,7 @@ class FollowedAction(ActionBase):
         self._supports_async = True
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
+        self.prepare()
         self._until = time.monotonic() + self._limit()
         # A person who sets `async` does not want to wait for us, either.
         if self._task.async_val:
@@ -113,6 +115,9 @@ class FollowedAction(ActionBase):
         if not self.follows():
             return result | self._execute(self._task.args, variables)
         return result | self._followed(variables)
+
+    def prepare(self) -> None:
+        """Complete the module's arguments."""
 
     def follows(self) -> bool:
         """Whether the module is followed; otherwise it is run as any other."""
@@ -221,10 +226,14 @@ class FollowedAction(ActionBase):
             Display().vvv(f"bosh.ha: no progress can be shown: {error}")
 
 
-class FollowedDirectorAction(FollowedAction):
+class FollowedDirectorAction(DirectorOptions, FollowedAction):
     """Follows the director's tasks of the deployment that the module works on."""
 
     _silent = False
+
+    def prepare(self) -> None:
+        """Find out how the director is reached."""
+        self.resolve_director()
 
     def before(self, task_vars: Result) -> None:
         """Follow a task that already runs, for example one of a run that was interrupted, to its end."""
@@ -313,8 +322,12 @@ class FollowedFileAction(FollowedAction):
             self._execute({"path": self._own_file, "state": "absent"}, task_vars, name="ansible.legacy.file")
 
 
-class FollowedEnvAction(FollowedFileAction):
+class FollowedEnvAction(DirectorOptions, FollowedFileAction):
     """Follows `bosh create-env`, which has no director to ask, by what it prints."""
+
+    def prepare(self) -> None:
+        """Find out which CLI it is."""
+        self.resolve_director()
 
     def before(self, task_vars: Result) -> None:
         """Nothing was told yet."""

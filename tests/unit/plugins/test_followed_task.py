@@ -57,6 +57,7 @@ def action(monkeypatch):
         plugin = importlib.import_module(f"ansible_collections.bosh.ha.plugins.action.{name}").ActionModule
         it = plugin.__new__(plugin)
         it._task = SimpleNamespace(args=args, check_mode=check, async_val=async_val)
+        it._templar = SimpleNamespace(evaluate_expression=lambda *_args, **_options: {})
         it.shown = []
         monkeypatch.setattr(followed_task.ActionBase, "run", lambda *_args: {})
         monkeypatch.setattr(it, "_execute_module", host)

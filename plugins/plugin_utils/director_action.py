@@ -1,0 +1,59 @@
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Actions of the group bosh.ha.director: the option `director` names a director of bosh_ha_directors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+
+Result = dict[str, Any]
+
+_OPTIONS = "bosh_ha_cli_options | default({}, true)"
+_DIRECTOR = f"bosh_ha_directors | bosh.ha.director_args(_bosh_ha_director, {_OPTIONS})"
+
+
+class DirectorOptions(ActionBase):
+    """An action whose options on how to reach the director come from bosh_ha_directors and bosh_ha_cli_options.
+
+    An option that the task itself has wins. Secrets reach the module only.
+    """
+
+    def resolve_director(self) -> None:
+        """Replace the option `director` by the options that reach it. Raises AnsibleError naming the variable."""
+        given = {key: value for key, value in self._task.args.items() if key != "director"}
+        name = self._task.args.get("director")
+        known = self._evaluate(_DIRECTOR, _bosh_ha_director=name) if name else self._evaluate(_OPTIONS)
+        self._task.args = {key: value for key, value in known.items() if value} | given
+
+    def _evaluate(self, expression: str, **local: Any) -> Result:
+        # Only what the expression needs is templated: a lookup of another director's may fail still.
+        try:
+            found: Result = self._templar.evaluate_expression(trust_as_template(expression), local_variables=local)
+        except AnsibleError as error:
+            raise AnsibleError(_first_cause(error)) from None
+        return found
+
+
+class DirectorAction(DirectorOptions):
+    """Runs the module of the task's name with the options of its director."""
+
+    def run(self, tmp: Any = None, task_vars: Result | None = None) -> Result:
+        """Run the module; the result is the module's own."""
+        self._supports_check_mode = True
+        self._supports_async = True
+        result: Result = super().run(tmp, task_vars)
+        self.resolve_director()
+        return result | self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))
+
+
+def _first_cause(error: BaseException) -> str:
+    """The words of the innermost error: templating wraps the sentence of the filter into its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
