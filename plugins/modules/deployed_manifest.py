@@ -54,21 +54,13 @@ dns_recursors:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-from ansible_collections.bosh.ha.plugins.module_utils.manifests import resurrector_enabled, strip_dns_recursor_ops
+from ansible_collections.bosh.ha.plugins.module_utils.pair_facts import deployed_manifest
 
 
 def read(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
-    said = cli.curl(f"/deployments/{module.params['deployment']}")
-    content = bosh_yaml.load(said["manifest"] or "{}")
-    return {
-        "changed": False,
-        "content": content,
-        "resurrector_enabled": resurrector_enabled(content),
-        "dns_recursors": [operation["path"] for operation in strip_dns_recursor_ops(content)],
-    }
+    return {"changed": False} | deployed_manifest(cli, module.params["deployment"])
 
 
 def main() -> None:

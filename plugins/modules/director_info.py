@@ -147,12 +147,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import CERTIFICATE_CAUSES, LOGIN_CAUSES, BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import SUBSETS, configs, gather, identity
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
+from ansible_collections.bosh.ha.plugins.module_utils.director_probe import ANSWERED, probe
 from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
 from ansible_collections.bosh.ha.plugins.module_utils.manifests import address_mentions
-from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import silence
 
 
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
@@ -160,25 +159,13 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     cli.require_version()
     wanted = set(module.params["gather_subset"])
     wanted = set(SUBSETS) if "all" in wanted else wanted - {"info"}
-    if not module.params["fail_when_unreachable"] and not module.params["all_proxy"] and not module.params["wait"]:
-        reason = silence(module.params["environment"] or "")
-        if reason:
-            return {"changed": False, "reachable": False, "logged_in": False, "reason": reason, "cause": "unreachable"}
-    try:
-        facts = wait_for(lambda: facts_of(cli, module.params, wanted), module.params["wait"])
-    except BoshFailure as failure:
-        refused = failure.cause in (*CERTIFICATE_CAUSES, *LOGIN_CAUSES)
-        # Of any other failure, such as a proxy's, nobody knows whether the director is there.
-        if module.params["fail_when_unreachable"] or not (refused or failure.cause in ("unreachable", "not_ready")):
-            raise
-        return {
-            "changed": False,
-            "reachable": refused,
-            "logged_in": False,
-            "reason": failure.sentence(),
-            "cause": failure.cause,
-        }
-    return {"changed": False, "reachable": True, "logged_in": True, "reason": "", "cause": ""} | facts
+    if module.params["fail_when_unreachable"]:
+        return (
+            {"changed": False}
+            | ANSWERED
+            | wait_for(lambda: facts_of(cli, module.params, wanted), module.params["wait"])
+        )
+    return {"changed": False} | probe(cli, lambda: facts_of(cli, module.params, wanted), module.params["wait"])
 
 
 def facts_of(cli: BoshCli, params: dict[str, Any], wanted: set[str]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from ansible.template import trust_as_template
 Result = dict[str, Any]
 
 _OPTIONS = "bosh_ha_cli_options | default({}, true)"
+_ENTRY = "bosh_ha_directors | bosh.ha.director(_bosh_ha_director)"
+_HAS_CREDENTIALS = "bosh_ha_directors | bosh.ha.has_credentials(_bosh_ha_director)"
 _DIRECTOR = f"bosh_ha_directors | bosh.ha.director_args(_bosh_ha_director, {_OPTIONS})"
 
 
@@ -28,16 +30,29 @@ class DirectorOptions(ActionBase):
         """Replace the option `director` by the options that reach it. Raises AnsibleError naming the variable."""
         given = {key: value for key, value in self._task.args.items() if key != "director"}
         name = self._task.args.get("director")
-        known = self._evaluate(_DIRECTOR, _bosh_ha_director=name) if name else self._evaluate(_OPTIONS)
+        known = self.options_of(name) if name else self._evaluate(_OPTIONS)
         self._task.args = {key: value for key, value in known.items() if value} | given
 
-    def _evaluate(self, expression: str, **local: Any) -> Result:
+    def options_of(self, name: str) -> Result:
+        """The options that reach a director, with its secret. Raises AnsibleError naming the variable."""
+        found: Result = self._evaluate(_DIRECTOR, _bosh_ha_director=name)
+        return found
+
+    def has_credentials(self, name: str) -> bool:
+        """Whether a director can be asked: not if the CLI has still to write its vars store."""
+        return bool(self._evaluate(_HAS_CREDENTIALS, _bosh_ha_director=name))
+
+    def entry(self, name: str) -> Result:
+        """A director of bosh_ha_directors with its defaults."""
+        found: Result = self._evaluate(_ENTRY, _bosh_ha_director=name)
+        return found
+
+    def _evaluate(self, expression: str, **local: Any) -> Any:
         # Only what the expression needs is templated: a lookup of another director's may fail still.
         try:
-            found: Result = self._templar.evaluate_expression(trust_as_template(expression), local_variables=local)
+            return self._templar.evaluate_expression(trust_as_template(expression), local_variables=local)
         except AnsibleError as error:
             raise AnsibleError(_first_cause(error)) from None
-        return found
 
 
 class DirectorAction(DirectorOptions):

@@ -76,7 +76,7 @@ class Failed(Left):
 @pytest.fixture(autouse=True)
 def somebody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """The directors of the recorded answers are not there; no test knocks at their addresses."""
-    module = importlib.import_module("ansible_collections.bosh.ha.plugins.modules.director_info")
+    module = importlib.import_module("ansible_collections.bosh.ha.plugins.module_utils.director_probe")
     monkeypatch.setattr(module, "silence", lambda _environment: "")
 
 

@@ -176,29 +176,3 @@ def test_the_proofs_and_the_phase_are_asked_for_by_deployment(run, site, tmp_pat
     assert rc == 0, told
     assert '"find_proofs_since": "1795223518"' in told or '"find_proofs_since": 1795223518' in told, told
     assert len(called(tmp_path, "--recent=10000 -d bosh-primary", "-d bosh-primary tasks -a --recent=10000")) == 2
-    found = {
-        "_find_phase_state": {"exists": True, "vm_cid": ""},
-        "_find_phase_hosts": {"results": []},
-        "_find_phase_directors": {
-            "results": [
-                {"item": "micro", "logged_in": False},
-                {"item": "primary", "logged_in": True, "deployments": []},
-                {"item": "meta", "logged_in": True, "deployments": [], "director": {"uuid": "of-micro"}},
-            ]
-        },
-    }
-    rc, told = run(site, "find_phase", "pair", "-e", json.dumps(found | {"find_phase_wait": 5}))
-    # One that was adopted is waited for, as Meta may be resurrecting it.
-    assert "bosh-primary did not run within 5 s" in told, told
-    assert "Ask Meta about Primary's agent once more" in told and not called(tmp_path, "delete-vm")
-    assert rc == 0, told
-
-
-def test_only_a_deployment_without_a_deploy_is_asked_for_its_instances(run, site, tmp_path):
-    micro = ADDRESSES["micro"]
-    site["directors"][micro] = {"deploys": ["bosh-primary"], "says": OLD}
-    known = [{"item": "micro", "logged_in": True, "deployments": [{"name": "bosh-primary"}]}, {}, {}]
-    words = ("-e", json.dumps({"_find_phase_directors": {"results": known}}))
-    rc, told = run(site, "find_phase", "deploys", *words)
-    assert rc == 0, told
-    assert [call.split()[0] for call in called(tmp_path, "instances")] == [micro]

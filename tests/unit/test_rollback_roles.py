@@ -583,9 +583,9 @@ def test_a_primary_that_has_no_meta_keeps_its_resurrection(run, unseated, tmp_pa
 def test_a_host_whose_monit_knows_nothing_yet_is_not_stopped_and_no_failure(run, site):
     """As a VM that Meta is making while the rollback begins."""
     site |= {"ill": ["primary"], "directors": {}}
-    nobody = [{"item": name, "logged_in": False} for name in ADDRESSES]
-    given = {"_find_phase_directors": {"results": nobody}, "_find_phase_state": {"vm_cid": "vm-0", "exists": True}}
-    rc, told = run(site, "find_phase", "hosts", "-e", json.dumps(given | {"_find_phase_meta_leads": True}))
+    micro = {"vm_cid": "vm-0", "exists": True, "expected": True}
+    given = {"_find_phase_directors": {"answering": [], "meta_leads": True, "micro": micro}}
+    rc, told = run(site, "find_phase", "hosts", "-e", json.dumps(given))
     assert rc == 0 and "primary counts as not stopped: monit names no process" in told, told
     assert "micro counts as" not in told
 

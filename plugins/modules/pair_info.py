@@ -1,0 +1,239 @@
+#!/usr/bin/python
+# Copyright: bosh.ha contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a pair of directors reports, and its phase."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pair_info
+short_description: Ask the directors of a pair how far the procedure is
+version_added: 0.2.0
+author: bosh.ha contributors (@cloudfoundry)
+description:
+  - Asks Micro, Primary and Meta side by side, and changes nothing.
+  - Without O(hosts) it returns what each director reports. With O(hosts) and O(answers), what an earlier call and other modules
+    returned, it also asks for deploys, tasks and manifests, and returns the phase.
+  - The role P(bosh.ha.find_phase#role) makes both calls.
+extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.reads]
+options:
+  directors:
+    description:
+      - How each director is reached. The default is that of the variables C(bosh_ha_directors) and C(bosh_ha_cli_options).
+      - A director that is left out has no credentials yet, as the CLI has still to write its vars store.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Which one it is.
+        type: str
+        choices: [micro, primary, meta]
+        required: true
+      environment:
+        description: Address or URL.
+        type: str
+      client:
+        description: User of the director, or UAA client.
+        type: str
+      client_secret:
+        description: Password of the user, or secret of the client.
+        type: str
+      ca_cert:
+        description: CA certificate of the director.
+        type: str
+      cli:
+        description: The C(bosh) command.
+        type: str
+        default: bosh
+      config_path:
+        description: The CLI's own config file.
+        type: path
+      all_proxy:
+        description: Proxy for the director's API.
+        type: str
+      timeout:
+        description: Seconds after which a command of the CLI is ended; V(0) waits as long as it takes.
+        type: int
+        default: 0
+  deployments:
+    description: Names of the deployments, by V(primary) and V(meta). The default is that of C(bosh_ha_directors).
+    type: dict
+  state_file:
+    description: Micro's state file. The default is that of C(bosh_ha_directors).
+    type: path
+  work_dir:
+    description: Directory in which the snapshot of Micro is. Without it only times show what Meta did itself.
+    type: path
+  freeze:
+    description: Which directors the freeze stops.
+    type: str
+    choices: [all, minimal]
+    default: all
+  answers:
+    description: RV(answers) of the earlier call. Needed with O(hosts).
+    type: dict
+  hosts:
+    description: What the hosts report.
+    type: dict
+    suboptions:
+      connections:
+        description: Results of M(ansible.builtin.wait_for_connection) in a loop over the names of hosts.
+        type: list
+        elements: dict
+      monit:
+        description: Results of M(bosh.ha.monit) in a loop over the hosts whose director does not answer.
+        type: list
+        elements: dict
+      pins:
+        description: Result of M(bosh.ha.host_key_info).
+        type: dict
+      doors:
+        description: Results of M(ansible.builtin.wait_for) with C(state=stopped), from Meta, for two ports of Micro.
+        type: list
+        elements: dict
+      store:
+        description: RV(bosh.ha.store_swap#module:phase) of Meta.
+        type: str
+  start:
+    description: Seconds to wait for the API of a director that monit runs and that does not answer yet.
+    type: int
+    default: 60
+  wait:
+    description: Seconds to wait for one of the pair that the other may be resurrecting.
+    type: int
+    default: 300
+"""
+
+EXAMPLES = r"""
+- name: Ask which directors answer
+  bosh.ha.pair_info:
+  register: pair
+"""
+
+RETURN = r"""
+answers:
+  description: For each director that was asked whether it answers, and its UUID and deployments.
+  returned: always
+  type: dict
+  sample: {meta: {reachable: true, logged_in: true, reason: "", cause: "", uuid: 3f1c, deployments: [bosh-primary]}}
+answering:
+  description: Names of the directors that answer.
+  returned: always
+  type: list
+  elements: str
+  sample: [primary, meta]
+meta_leads:
+  description: Whether Meta has Primary's deployment.
+  returned: always
+  type: bool
+  sample: true
+micro:
+  description: Micro's state file, whether it C(exists) and C(vm_cid), the VM in it, and C(expected), false if there is no VM to look for.
+  returned: always
+  type: dict
+  sample: {exists: true, vm_cid: "", expected: false}
+phase:
+  description: The phase of the procedure.
+  returned: with O(hosts)
+  type: str
+  sample: micro_gone
+seen:
+  description: What the phase was judged from, and C(reason), a sentence if the phase is not plain.
+  returned: with O(hosts)
+  type: dict
+  sample: {answers: [primary, meta], reachable: [primary, meta], reason: ""}
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bosh.ha.plugins.module_utils import pair_facts, pair_phase
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import DIRECTOR_ARGS, BoshCli, Director
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import cids, read_state
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """The module's result. Raises BoshFailure, ValueError, OSError."""
+    params = module.params
+    names = params["deployments"]
+    clis = {one["name"]: BoshCli(Director.from_params(one), module.run_command) for one in params["directors"]}
+    for cli in list(clis.values())[:1]:
+        cli.require_version()
+    state = read_state(params["state_file"], to_deploy=False)
+    micro = {"exists": bool(state), "vm_cid": cids(state)["vm_cid"]}
+    answers = params["answers"]
+    if answers is None:
+        answers = pair_facts.first_answers(clis, names, params["wait"])
+    answering = pair_facts.answering(answers)
+    # Only a state file that names no VM shows that there is none.
+    micro["expected"] = bool(micro["vm_cid"]) or not micro["exists"] or "micro" in answering
+    result = {
+        "changed": False,
+        "answers": answers,
+        "answering": answering,
+        "meta_leads": pair_facts.meta_leads(answers, names),
+        "micro": micro,
+    }
+    if params["hosts"] is None:
+        return result
+    seen = pair_facts.seen(
+        clis,
+        names,
+        answers,
+        pair_facts.hosts_of(params["hosts"]),
+        micro,
+        {"start": params["start"], "resurrect": params["wait"]},
+        params["freeze"],
+        params["work_dir"] or "",
+    )
+    phase, reason = pair_phase.judge(seen)
+    return result | {"phase": phase, "seen": seen | {"reason": reason}}
+
+
+def main() -> None:
+    results = {"type": "list", "elements": "dict"}
+    module = AnsibleModule(
+        {
+            # The action plugin fills in these three from bosh_ha_directors.
+            "directors": {
+                "type": "list",
+                "elements": "dict",
+                "options": {"name": {"type": "str", "required": True, "choices": list(pair_facts.NAMES)}}
+                | DIRECTOR_ARGS,
+            },
+            "deployments": {"type": "dict"},
+            "state_file": {"type": "path"},
+            "work_dir": {"type": "path"},
+            "freeze": {"type": "str", "choices": list(pair_phase.FROZEN), "default": "all"},
+            "answers": {"type": "dict"},
+            "hosts": {
+                "type": "dict",
+                "options": {
+                    "connections": results,
+                    "monit": results,
+                    "pins": {"type": "dict"},
+                    "doors": results,
+                    "store": {"type": "str"},
+                },
+            },
+            "start": {"type": "int", "default": 60},
+            "wait": {"type": "int", "default": 300},
+        },
+        required_by={"hosts": ["answers"]},
+        supports_check_mode=True,
+    )
+    try:
+        result = look(module)
+    except BoshFailure as failure:
+        module.fail_json(**failure.as_result())
+    except (ValueError, OSError) as error:
+        module.fail_json(msg=str(error))
+    else:
+        module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
