@@ -129,8 +129,6 @@ class FilterModule:
             "took_over": proofs.took_over,
             "first_deploy": proofs.first_deploy,
             "resurrections": proofs.resurrections,
-            "pair_phase": pair_phase.pair_phase,
-            "phase_reason": pair_phase.phase_reason,
             "next_step": next_step,
             "phase_before": phase_before,
         }

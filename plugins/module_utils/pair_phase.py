@@ -58,16 +58,6 @@ def known_phase(phase: Any) -> str:
     return str(phase)
 
 
-def pair_phase(seen: dict[str, Any]) -> str:
-    """The phase; `seen` as in `judge`."""
-    return judge(seen)[0]
-
-
-def phase_reason(seen: dict[str, Any]) -> str:
-    """Why it is that phase, where this is not plain: a sentence, or an empty string; `seen` as in `judge`."""
-    return judge(seen)[1]
-
-
 def judge(seen: dict[str, Any]) -> tuple[str, str]:
     """The phase, and a sentence where somebody has to know why; else an empty string.
 

@@ -12,8 +12,6 @@ from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import (
     PHASES,
     judge,
     known_phase,
-    pair_phase,
-    phase_reason,
 )
 
 ALL = ["micro", "primary", "meta"]
@@ -202,7 +200,7 @@ GONE = MUTUAL | {"reachable": ["primary", "meta"], "stopped": [], "micro_vm": ""
     ],
 )
 def test_what_was_seen_tells_the_phase(seen, phase):
-    assert pair_phase(NOTHING | seen) == phase
+    assert judge(NOTHING | seen)[0] == phase
 
 
 @pytest.mark.parametrize(
@@ -269,7 +267,7 @@ def test_what_was_seen_tells_the_phase(seen, phase):
     ],
 )
 def test_why_it_is_that_phase(seen, reason):
-    assert phase_reason(NOTHING | seen) == reason
+    assert judge(NOTHING | seen)[1] == reason
 
 
 @pytest.mark.parametrize("phase", ["", "Frozen", None, 3, ["frozen"]])
@@ -286,7 +284,7 @@ def test_micro_is_brought_up_only_where_nobody_is():
     """Whatever else is seen: create-env beside a pair would make a second Micro."""
     for answering, reaching in itertools.product(_subsets(), _subsets()):
         seen = NOTHING | {"answers": answering, "reachable": reaching}
-        if pair_phase(seen) == "nothing":
+        if judge(seen)[0] == "nothing":
             assert not answering and not reaching
 
 
