@@ -78,10 +78,10 @@ units: venv ## unit tests
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 2400 tests/run-sanity
 
-molecule: $(CACHE)/apt venv lab-up ## the whole migration, a backup and its restore, bad inputs, and Primary's adoption, on the lab
+molecule: $(CACHE)/apt venv lab-up ## the whole migration, a backup and its restore, and bad inputs, on the lab
 	timeout 4500 tests/run-molecule
 
-molecule-steps: $(CACHE)/apt venv lab-up ## a scenario for each step, and the way back
+molecule-steps: $(CACHE)/apt venv lab-up ## a scenario for each step, the way back, and Primary's adoption
 	timeout 4500 tests/run-molecule --steps
 
 molecule-backups: $(CACHE)/apt venv lab-up ## backups into a repository, of many VMs, their rehearsal, a director lost with its disk
@@ -97,7 +97,7 @@ chaos: $(CACHE)/apt venv lab-up ## faults in a migration, on the lab: CHAOS="--o
 	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests python -m chaos $(CHAOS)
 
 chaos-sample: $(CACHE)/apt venv lab-up # some of it, for `make test`: from the directors that Molecule deployed, where it did
-	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests timeout 1200 python -m chaos --sample --deployed before_adoption
+	PATH=$(CURDIR)/lab/bin:$$PATH PYTHONPATH=$(CURDIR)/tests timeout 1200 python -m chaos --sample --deployed three_directors
 
 chaos-docs: venv ## docs/what-can-go-wrong.md anew, from the cases
 	PYTHONPATH=$(CURDIR)/tests python -m chaos --docs
