@@ -148,7 +148,9 @@ def test_run_whose_lock_was_taken_over_is_ended_with_all_that_it_started(path, r
     assert within(SOON, lambda: not run_lock.runs(*renewer))
     assert run_lock.read(path) == other
     told = run.errors.read_text(encoding="utf-8")
-    assert f"{path}: {other.describe()} has taken the lock of this run" in told
+    # On a machine that has no time for it, it may not have looked who took the lock.
+    reasons = (f"{other.describe()} has taken the lock of this run", "the lock of this run could not be renewed")
+    assert any(f"{path}: {reason}" in told for reason in reasons)
     with pytest.raises(run_lock.Locked, match="has lost the lock"):
         run_lock.check_kept(path, run.holder)
 

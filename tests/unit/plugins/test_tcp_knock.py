@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.bosh.ha.plugins.module_utils import director_probe
 from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import endpoint, silence
-from ansible_collections.bosh.ha.plugins.modules import director_info
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_who_has_no_address_may_be_there() -> None:
 def test_the_cli_is_not_asked_for_a_director_where_nobody_listens(
     monkeypatch: pytest.MonkeyPatch, run_module: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr(director_info, "silence", lambda environment: f"{environment} port 25555: no route")
+    monkeypatch.setattr(director_probe, "silence", lambda environment: f"{environment} port 25555: no route")
     wanted = {"environment": "10.10.0.3", "client": "admin", "client_secret": "s3cret", "fail_when_unreachable": False}
     result, replay = run_module("director_info", wanted)
     assert (result["reachable"], result["logged_in"], result["cause"]) == (False, False, "unreachable")
