@@ -159,7 +159,10 @@ def test_between_the_two_deploys_both_agents_are_waited_for():
     path = Path(__file__).parents[2] / "playbooks" / "tasks" / "watch_each_other.yml"
     tasks = yaml.safe_load(path.read_text(encoding="utf-8"))
     off, one, wait, other = tasks[-4:]
-    assert off["bosh.ha.resurrection"] == {"director": "{{ item }}", "enabled": False} and sorted(off["loop"]) == ["meta", "primary"]
+    assert off["bosh.ha.resurrection"] == {"director": "{{ item }}", "enabled": False} and sorted(off["loop"]) == [
+        "meta",
+        "primary",
+    ]
     assert [task["vars"]["enable_resurrector_name"] for task in (one, other)] == ["primary", "meta"]
     assert wait["loop"] == [{"of": "primary", "by": "meta"}, {"of": "meta", "by": "primary"}]
     assert wait["bosh.ha.vm_info"]["wait_until_running"] >= 300
