@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NAMES
 from ansible_collections.bosh.ha.plugins.plugin_utils.director_action import DirectorOptions
-
-_NAMES = ("micro", "primary", "meta")
 
 
 class ActionModule(DirectorOptions):
@@ -20,7 +19,7 @@ class ActionModule(DirectorOptions):
         self._supports_check_mode = True
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = {
-            "directors": [{"name": name} | self.options_of(name) for name in _NAMES if self.has_credentials(name)],
+            "directors": [{"name": name} | self.options_of(name) for name in NAMES if self.has_credentials(name)],
             "deployments": {name: self.entry(name)["deployment"] for name in ("primary", "meta")},
             "state_file": self.entry("micro")["state_file"],
         } | self._task.args

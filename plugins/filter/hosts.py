@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-
-def reached(results: list[dict[str, Any]]) -> list[str]:
-    """The hosts, by `item`, that let themselves be logged in to.
-
-    wait_for_connection tells how long it waited only where it got through, and has a message where it did not; one that
-    was skipped has neither.
-    """
-    return [result["item"] for result in results if "elapsed" in result and "msg" not in result]
+from ansible_collections.bosh.ha.plugins.module_utils.pair_facts import reached
 
 
 class FilterModule:

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import epoch, split_lines, utc_stamp, without_marks
+from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
 
 SUBSETS = ("deployments", "releases", "stemcells", "configs", "vms", "locks", "tasks")
 #: States of a task that has not ended.
@@ -96,7 +97,16 @@ def locks(cli: BoshCli) -> list[dict[str, Any]]:
 
 def running_tasks(cli: BoshCli) -> list[dict[str, Any]]:
     """Tasks that are queued, processing or being cancelled."""
-    return [task(row) for row in cli.run("tasks", "-a").rows("tasks")]
+    return listed_tasks(cli)
+
+
+def listed_tasks(cli: BoshCli, deployment: str = "", recent: int = 0, internal: bool = True) -> list[dict[str, Any]]:
+    """Running tasks or, of those that ended too, the last `recent`, newest first.
+
+    internal: also those that the CLI hides by default, such as `retrieve vm-stats`.
+    """
+    words = [*(["-a"] if internal else []), *([f"--recent={recent}"] if recent else [])]
+    return [task(row) for row in cli.run("tasks", *words, deployment=deployment).rows("tasks")]
 
 
 def busy_with(cli: BoshCli, deployment: str = "") -> list[str]:
@@ -176,6 +186,8 @@ def orphaned_disks(cli: BoshCli) -> list[dict[str, str]]:
 #: (bosh-agent monit_job_supervisor.go).
 BARE = "bare"
 RUNS = "running"
+#: Seconds between two questions for instances: each is a task of the director, which keeps 2000 of a kind.
+PAUSE = 5.0
 
 
 def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
@@ -203,6 +215,11 @@ def instances(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
         for row in rows
         if not row.get("process")
     ]
+
+
+def awaited_instances(cli: BoshCli, deployment: str, seconds: float) -> list[dict[str, Any]]:
+    """Instances as soon as each runs, with its agent on this director's bus; after `seconds` whatever they are."""
+    return wait_for(lambda: instances(cli, deployment), seconds, lambda now: not not_running(now), PAUSE)
 
 
 def not_running(found: list[dict[str, Any]]) -> list[str]:

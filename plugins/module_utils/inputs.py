@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import DamagedState, read_state
+from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NAMES
 from ansible_collections.bosh.ha.plugins.module_utils.tcp_knock import PORT
 
 try:
@@ -21,7 +22,6 @@ try:
 except ImportError:  # the control node has it; told in a sentence like every other problem
     netaddr = None
 
-NAMES = ("micro", "primary", "meta")
 #: Keys that need not be there: a director that is thrown away again.
 OPTIONAL = ("rehearsal",)
 #: Who uploads its cloud config and deploys with it: Micro first, and Meta after it took Micro's data over.

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.bosh.ha.plugins.module_utils import addresses, job_properties
+from ansible_collections.bosh.ha.plugins.module_utils import addresses, bosh_yaml, job_properties
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.job_properties import Operation
 
 _MONITOR, _SWITCH = "health_monitor", "hm.resurrector_enabled"
@@ -148,3 +149,13 @@ def _bare_names(value: Any, names: bool) -> Any:
     if isinstance(value, str) and names:
         return value
     return [_bare_names(item, names) for item in value] if isinstance(value, list) else without_values(value, names)
+
+
+def deployed_manifest(cli: BoshCli, deployment: str) -> dict[str, Any]:
+    """The manifest of the last successful deploy as `content`, and what the procedure looks for in it."""
+    content = bosh_yaml.load(cli.curl(f"/deployments/{deployment}")["manifest"] or "{}")
+    return {
+        "content": content,
+        "resurrector_enabled": resurrector_enabled(content),
+        "dns_recursors": [operation["path"] for operation in strip_dns_recursor_ops(content)],
+    }

@@ -13,38 +13,34 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from ansible_collections.bosh.ha.plugins.module_utils import bosh_yaml, proofs
+from ansible_collections.bosh.ha.plugins.module_utils import proofs
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import (
     BARE,
     RUNS,
+    awaited_instances,
     deployments,
     identity,
     instances,
-    not_running,
-    task,
+    listed_tasks,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.director_probe import probe
-from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
-from ansible_collections.bosh.ha.plugins.module_utils.manifests import resurrector_enabled, strip_dns_recursor_ops
+from ansible_collections.bosh.ha.plugins.module_utils.manifests import deployed_manifest
+from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import DEPLOYED_BY, NAMES
 
 Clis = Mapping[str, BoshCli]
 Answers = dict[str, dict[str, Any]]
 
-NAMES = ("micro", "primary", "meta")
-#: Who is deployed by whom before the freeze, and in a pair.
-DEPLOYED_BY = (("primary", "micro"), ("meta", "primary"))
+#: Who is deployed by which director in a pair.
 PAIR = (("primary", "meta"), ("meta", "primary"))
 #: More tasks than a director keeps (some 2000 of each kind; every `bosh vms` is one).
 HISTORY = 10000
-#: Seconds between two questions for an agent.
-PAUSE = 5.0
 #: States of an agent that Meta never had.
 _STRANGE = {"unresponsive agent", BARE}
 #: Words of ssh if a host is there and does not let us in.
@@ -60,16 +56,20 @@ def together(calls: Mapping[Any, Callable[[], Any]]) -> dict[Any, Any]:
     return {key: one.result() for key, one in begun.items()}
 
 
-def answers_of(clis: Clis, seconds: float = 0) -> Answers:
+def answers_of(clis: Clis) -> Answers:
     """For each director what `probe` returns, with `uuid` and the names of its `deployments`.
 
     Raises BoshFailure, and ValueError if a director is there and refuses us.
     """
-    found: Answers = together({name: partial(probe, cli, partial(_facts, cli), seconds) for name, cli in clis.items()})
+    found: Answers = together({name: partial(_ask, cli) for name, cli in clis.items()})
     for name, answer in found.items():
         if answer["reachable"] and not answer["logged_in"]:
             raise ValueError(f"bosh_ha_directors.{name}: {answer['reason']}")
     return found
+
+
+def _ask(cli: BoshCli, seconds: float = 0) -> dict[str, Any]:
+    return probe(cli, partial(_facts, cli), seconds)
 
 
 def _facts(cli: BoshCli) -> dict[str, Any]:
@@ -103,9 +103,7 @@ def first_answers(clis: Clis, names: Mapping[str, str], seconds: float) -> Answe
 def _awaited(clis: Clis, late: list[str], seconds: float) -> Answers:
     """All answers, once those that are `late` answer, or after `seconds`."""
     there = {name: clis[name] for name in late if name in clis}
-    together(
-        {name: partial(_quietly, partial(probe, cli, partial(_facts, cli), seconds)) for name, cli in there.items()}
-    )
+    together({name: partial(_quietly, partial(_ask, cli, seconds)) for name, cli in there.items()})
     return answers_of(clis)
 
 
@@ -115,6 +113,19 @@ def _quietly(ask: Callable[[], Any]) -> Any:
         return ask()
     except BoshFailure:
         return None
+
+
+def got_through(result: Mapping[str, Any]) -> bool:
+    """Whether a wait of wait_for or wait_for_connection ended well.
+
+    It reports how long it waited only if it did, and has a message if not; a result that was skipped has neither.
+    """
+    return "elapsed" in result and "msg" not in result
+
+
+def reached(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The hosts, by `item`, that let themselves be logged in to: results of wait_for_connection in a loop."""
+    return [result["item"] for result in results if got_through(result)]
 
 
 def hosts_of(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,11 +138,10 @@ def hosts_of(results: Mapping[str, Any]) -> dict[str, Any]:
     pins = results.get("pins") or {}
     unpinned = [host["name"] for host in pins.get("hosts", []) if not host["pinned"] and host["shown"]]
     barred = [one["item"] for one in connections if _BARRED.search(one.get("msg") or "")]
-    closed = [one for one in results.get("doors") or [] if "elapsed" in one and "msg" not in one]
+    closed = [one for one in results.get("doors") or [] if got_through(one)]
     processes = {one["item"]: (one.get("processes") or {}).get("director") for one in monit}
     return {
-        # wait_for_connection reports how long it waited only if it got through.
-        "reachable": [one["item"] for one in connections if "elapsed" in one and "msg" not in one],
+        "reachable": reached(connections),
         "barred": list(dict.fromkeys([*barred, *unpinned])),
         "unpinned": unpinned,
         "host_keys": pins.get("advice", "") if unpinned else "",
@@ -167,25 +177,9 @@ def deploys_of(clis: Clis, names: Mapping[str, str], answers: Answers) -> tuple[
 
 def _deploy(cli: BoshCli, deployment: str) -> tuple[bool, bool]:
     """Whether the last deploy did not end well or runs still, and whether there is no instance."""
-    found = [row for row in history(cli, deployment) if row["description"] == "create deployment"]
+    found = [row for row in listed_tasks(cli, deployment, HISTORY) if row["description"] == proofs.DEPLOY]
     is_empty = "done" not in [row["state"] for row in found] and not instances(cli, deployment)
     return bool(found) and found[0]["state"] != "done", is_empty
-
-
-def history(cli: BoshCli, deployment: str) -> list[dict[str, Any]]:
-    """All tasks of a deployment that the director keeps, newest first."""
-    rows = cli.run("tasks", "-a", f"--recent={HISTORY}", deployment=deployment).rows("tasks")
-    return [task(row) for row in rows]
-
-
-def deployed_manifest(cli: BoshCli, deployment: str) -> dict[str, Any]:
-    """The manifest of the last successful deploy as `content`, and what the procedure looks for in it."""
-    content = bosh_yaml.load(cli.curl(f"/deployments/{deployment}")["manifest"] or "{}")
-    return {
-        "content": content,
-        "resurrector_enabled": resurrector_enabled(content),
-        "dns_recursors": [operation["path"] for operation in strip_dns_recursor_ops(content)],
-    }
 
 
 def pair_of(
@@ -199,13 +193,17 @@ def pair_of(
     deployed = [(of, by) for of, by in PAIR if names[of] in known_by(answers, by)]
     manifests = {of: partial(deployed_manifest, clis[by], names[of]) for of, by in deployed}
     found = together(
-        {"tasks": partial(history, meta, primary), "instances": partial(instances, meta, primary), **manifests}
+        {
+            "tasks": partial(listed_tasks, meta, primary, HISTORY),
+            "instances": partial(instances, meta, primary),
+            **manifests,
+        }
     )
     # Without the ID a cloud check may have been Micro's, and Primary is still to be adopted if it is stopped.
     adopted = proofs.adopted(found["tasks"], primary, last) > 0 and (last > 0 or "primary" not in stopped)
     agents = _agents(found["instances"])
     if agents != [RUNS] and (adopted or not set(agents) <= _STRANGE):
-        _quietly(lambda: wait_for(lambda: instances(meta, primary), seconds, lambda now: not not_running(now), PAUSE))
+        _quietly(partial(awaited_instances, meta, primary, seconds))
         agents = _agents(instances(meta, primary))
     settled = [found[of] for of in manifests if found[of]["resurrector_enabled"] and not found[of]["dns_recursors"]]
     return {"adopted": adopted, "agents": agents, "settled": len(settled) == len(PAIR)}

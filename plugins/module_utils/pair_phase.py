@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+#: The directors, in the order of the procedure.
+NAMES = ("micro", "primary", "meta")
+#: Who is deployed by which director before the freeze.
+DEPLOYED_BY = (("primary", "micro"), ("meta", "primary"))
 PHASES = (
     "unclear",
     "nothing",
@@ -38,7 +42,6 @@ NEXT = {
 FROZEN = {"all": ("micro", "primary", "meta"), "minimal": ("micro", "meta")}
 #: Phases that are judged by hosts, too: a director that answers should be one that can be logged in to.
 _BY_HOSTS = ("only_micro", "deployed", "unclear")
-_DEPLOYED_BY = (("primary", "micro"), ("meta", "primary"))
 _WORDS = {
     "answers": "answers",
     "stopped": "is stopped",
@@ -80,7 +83,7 @@ def judge(seen: dict[str, Any]) -> tuple[str, str]:
 
 
 def _judge(seen: dict[str, Any]) -> tuple[str, str]:
-    at = {name: _at(seen, name) for name in ("micro", "primary", "meta")}
+    at = {name: _at(seen, name) for name in NAMES}
     if at["meta"] == "answers" and seen["names"]["primary"] in seen["known"]["meta"]:
         return _led_by_meta(seen, at)
     if at["micro"] == "answers":
@@ -184,7 +187,7 @@ def _led_by_micro(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
     if names["primary"] not in known["micro"] and at["meta"] != "away" and at["primary"] == "away":
         return "unclear", f"meta {_WORDS[at['meta']]}, but micro has no deployment {names['primary']}"
     todo = []
-    for name, by in _DEPLOYED_BY:
+    for name, by in DEPLOYED_BY:
         if at[by] != "answers":
             continue
         deployed, ended = names[name] in known[by], name not in seen["unfinished"]
@@ -201,7 +204,7 @@ def _led_by_micro(seen: dict[str, Any], at: dict[str, str]) -> tuple[str, str]:
             f"primary {_words(seen, at, 'primary')}, and meta {_words(seen, at, 'meta')}: "
             "only primary can tell of meta",
         )
-    halted = [name for name, _by in _DEPLOYED_BY if at[name] == "stopped" and name not in todo]
+    halted = [name for name, _by in DEPLOYED_BY if at[name] == "stopped" and name not in todo]
     if todo and halted:
         told = f"{halted[0]} is stopped, but {todo[0]} is still to be deployed"
         return "unclear", f"{told}: start {halted[0]}'s processes (`monit start all` there)"

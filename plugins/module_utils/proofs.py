@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-_DEPLOY = "create deployment"
+#: Description of a deploy among the tasks.
+DEPLOY = "create deployment"
 _CLOUD_CHECK = "apply resolutions"
 _SCAN = "scan and fix"
 
@@ -23,7 +24,7 @@ def adopted(tasks: list[dict[str, Any]], deployment: str, last: int = 0) -> int:
     `tasks` are those of `task_info`, `last` the ID of Micro's last one, 0 where nobody knows it. Then only a cloud
     check of a person tells, as Meta does one in the procedure, and Micro's deploys are always in the history.
     """
-    descriptions = (_DEPLOY, _CLOUD_CHECK, _SCAN) if last else (_CLOUD_CHECK,)
+    descriptions = (DEPLOY, _CLOUD_CHECK, _SCAN) if last else (_CLOUD_CHECK,)
     times = [
         task["finished_epoch"] or 0
         for task in _done(tasks, deployment, descriptions)
@@ -41,7 +42,7 @@ def took_over(tasks: list[dict[str, Any]], deployment: str, last: int = 0, made:
     """
     own = [
         task["finished_epoch"] or 0
-        for task in _done(tasks, deployment, (_DEPLOY, _CLOUD_CHECK))
+        for task in _done(tasks, deployment, (DEPLOY, _CLOUD_CHECK))
         if task["user"] != "hm" and task["id"] > last
     ]
     if last:
@@ -53,7 +54,7 @@ def took_over(tasks: list[dict[str, Any]], deployment: str, last: int = 0, made:
 
 def first_deploy(tasks: list[dict[str, Any]], deployment: str) -> int:
     """When a deployment was first deployed, in seconds since 1970; 0 where the history does not tell."""
-    return min((task["finished_epoch"] or 0 for task in _done(tasks, deployment, (_DEPLOY,))), default=0)
+    return min((task["finished_epoch"] or 0 for task in _done(tasks, deployment, (DEPLOY,))), default=0)
 
 
 def _done(tasks: list[dict[str, Any]], deployment: str, descriptions: tuple[str, ...]) -> list[dict[str, Any]]:

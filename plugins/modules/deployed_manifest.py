@@ -56,7 +56,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-from ansible_collections.bosh.ha.plugins.module_utils.pair_facts import deployed_manifest
+from ansible_collections.bosh.ha.plugins.module_utils.manifests import deployed_manifest
 
 
 def read(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:

@@ -160,12 +160,13 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     names = params["deployments"]
     clis = {one["name"]: BoshCli(Director.from_params(one), module.run_command) for one in params["directors"]}
-    for cli in list(clis.values())[:1]:
-        cli.require_version()
     state = read_state(params["state_file"], to_deploy=False)
     micro = {"exists": bool(state), "vm_cid": cids(state)["vm_cid"]}
     answers = params["answers"]
     if answers is None:
+        # For the second call, and all modules of the playbook that follow.
+        for cli in list(clis.values())[:1]:
+            cli.require_version()
         answers = pair_facts.first_answers(clis, names, params["wait"])
     answering = pair_facts.answering(answers)
     # Only a state file that names no VM shows that there is none.
@@ -201,7 +202,7 @@ def main() -> None:
             "directors": {
                 "type": "list",
                 "elements": "dict",
-                "options": {"name": {"type": "str", "required": True, "choices": list(pair_facts.NAMES)}}
+                "options": {"name": {"type": "str", "required": True, "choices": list(pair_phase.NAMES)}}
                 | DIRECTOR_ARGS,
             },
             "deployments": {"type": "dict"},

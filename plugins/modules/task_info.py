@@ -99,7 +99,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import unreadable
-from ansible_collections.bosh.ha.plugins.module_utils.director_facts import RUNNING, api_task, task
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import RUNNING, api_task, listed_tasks
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
 from ansible_collections.bosh.ha.plugins.module_utils.proofs import given_up, recreated
@@ -132,7 +132,11 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
 
 
 def look(cli: BoshCli, wanted: dict[str, Any]) -> dict[str, Any]:
-    listed = [one_task(cli, wanted["id"])] if wanted["id"] else listed_tasks(cli, wanted)
+    listed = (
+        [one_task(cli, wanted["id"])]
+        if wanted["id"]
+        else listed_tasks(cli, wanted["deployment"] or "", wanted["recent"], wanted["all"])
+    )
     tests = {"user": wanted["user"], "description": wanted["description_is"]}
     found = [row for row in listed if all(value is None or row[key] == value for key, value in tests.items())]
     found = [row for row in found if row["id"] > wanted["newer_than"]]
@@ -145,13 +149,6 @@ def look(cli: BoshCli, wanted: dict[str, Any]) -> dict[str, Any]:
         "events": [event.line() for event in logs[0]] if logs else [],
         "progress": progress_of(logs[0]) if logs else {},
     }
-
-
-def listed_tasks(cli: BoshCli, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    """Running or recent tasks, newest first."""
-    words = [*(["-a"] if wanted["all"] else []), *([f"--recent={wanted['recent']}"] if wanted["recent"] else [])]
-    rows = cli.run("tasks", *words, deployment=wanted["deployment"] or "").rows("tasks")
-    return [task(row) for row in rows]
 
 
 def one_task(cli: BoshCli, task_id: int) -> dict[str, Any]:

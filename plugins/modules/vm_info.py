@@ -69,12 +69,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.director_facts import instances, not_running, orphaned_disks
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import (
+    awaited_instances,
+    instances,
+    not_running,
+    orphaned_disks,
+)
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
-from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
-
-#: Seconds between two questions: each is a task of the director, which keeps 2000 of a kind.
-PAUSE = 5.0
 
 
 def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def ask(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
     if seconds is None:
         found = instances(cli, deployment)
     else:
-        found = wait_for(lambda: instances(cli, deployment), seconds, lambda now: not not_running(now), PAUSE)
+        found = awaited_instances(cli, deployment, seconds)
         late = not_running(found)
         if late:
             where = f" at {module.params['environment']}" if module.params["environment"] else ""

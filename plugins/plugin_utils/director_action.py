@@ -26,7 +26,7 @@ class DirectorOptions(ActionBase):
     An option that the task itself has wins. Secrets reach the module only.
     """
 
-    def resolve_director(self) -> None:
+    def prepare(self) -> None:
         """Replace the option `director` by the options that reach it. Raises AnsibleError naming the variable."""
         given = {key: value for key, value in self._task.args.items() if key != "director"}
         name = self._task.args.get("director")
@@ -63,7 +63,7 @@ class DirectorAction(DirectorOptions):
         self._supports_check_mode = True
         self._supports_async = True
         result: Result = super().run(tmp, task_vars)
-        self.resolve_director()
+        self.prepare()
         return result | self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))
 
 

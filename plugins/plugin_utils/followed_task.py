@@ -231,10 +231,6 @@ class FollowedDirectorAction(DirectorOptions, FollowedAction):
 
     _silent = False
 
-    def prepare(self) -> None:
-        """Find out how the director is reached."""
-        self.resolve_director()
-
     def before(self, task_vars: Result) -> None:
         """Follow a task that already runs, for example one of a run that was interrupted, to its end."""
         self._follower = TaskFollower(lambda options: self._ask(options, task_vars), self.show, self._is_ours)
@@ -324,10 +320,6 @@ class FollowedFileAction(FollowedAction):
 
 class FollowedEnvAction(DirectorOptions, FollowedFileAction):
     """Follows `bosh create-env`, which has no director to ask, by what it prints."""
-
-    def prepare(self) -> None:
-        """Find out which CLI it is."""
-        self.resolve_director()
 
     def before(self, task_vars: Result) -> None:
         """Nothing was told yet."""
