@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NAMES
 from ansible_collections.bosh.ha.plugins.plugin_utils.director_action import DirectorOptions
 
 
@@ -19,8 +18,9 @@ class ActionModule(DirectorOptions):
         self._supports_check_mode = True
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = {
-            "directors": [{"name": name} | self.options_of(name) for name in NAMES if self.has_credentials(name)],
+            "directors": self.directors(),
             "deployments": {name: self.entry(name)["deployment"] for name in ("primary", "meta")},
             "state_file": self.entry("micro")["state_file"],
+            "work_dir": self._evaluate("bosh_ha_work_dir | default(none, true)"),
         } | self._task.args
         return result | self._execute_module(module_args=args, task_vars=task_vars)

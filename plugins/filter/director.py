@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.bosh.ha.plugins.module_utils import inputs, pair_phase, pair_summary, proofs
+from ansible_collections.bosh.ha.plugins.module_utils import inputs, pair_phase, pair_summary
 
 #: Options that are read from the vars store where they are not given, with bosh-deployment's names.
 _STORED = {"client_secret": ("admin_password",), "ca_cert": ("director_ssl", "ca")}
@@ -125,10 +125,6 @@ class FilterModule:
             "has_credentials": has_credentials,
             "step_seconds": pair_summary.step_seconds,
             "pair_summary": pair_summary_lines,
-            "adopted": proofs.adopted,
-            "took_over": proofs.took_over,
-            "first_deploy": proofs.first_deploy,
-            "resurrections": proofs.resurrections,
             "next_step": next_step,
             "phase_before": phase_before,
         }

@@ -25,4 +25,4 @@ class FilterModule:
     """Filters of bosh.ha."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"director": director, "input_problems": inputs.problems, "snapshot": snapshot.snapshot}
+        return {"director": director, "snapshot": snapshot.snapshot}

@@ -33,6 +33,7 @@ from ansible_collections.bosh.ha.plugins.module_utils.director_facts import (
 from ansible_collections.bosh.ha.plugins.module_utils.director_probe import probe
 from ansible_collections.bosh.ha.plugins.module_utils.manifests import deployed_manifest
 from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import DEPLOYED_BY, NAMES
+from ansible_collections.bosh.ha.plugins.module_utils.task_log import events_of, told_by
 
 Clis = Mapping[str, BoshCli]
 Answers = dict[str, dict[str, Any]]
@@ -56,12 +57,14 @@ def together(calls: Mapping[Any, Callable[[], Any]]) -> dict[Any, Any]:
     return {key: one.result() for key, one in begun.items()}
 
 
-def answers_of(clis: Clis) -> Answers:
-    """For each director what `probe` returns, with `uuid` and the names of its `deployments`.
+def ask_all(clis: Clis) -> Answers:
+    """For each director what `probe` returns, with `uuid` and the names of its `deployments`. Raises BoshFailure."""
+    return together({name: partial(_ask, cli) for name, cli in clis.items()})
 
-    Raises BoshFailure, and ValueError if a director is there and refuses us.
-    """
-    found: Answers = together({name: partial(_ask, cli) for name, cli in clis.items()})
+
+def answers_of(clis: Clis) -> Answers:
+    """The same as `ask_all`. Raises ValueError, too, if a director is there and refuses us."""
+    found = ask_all(clis)
     for name, answer in found.items():
         if answer["reachable"] and not answer["logged_in"]:
             raise ValueError(f"bosh_ha_directors.{name}: {answer['reason']}")
@@ -207,6 +210,42 @@ def pair_of(
         agents = _agents(instances(meta, primary))
     settled = [found[of] for of in manifests if found[of]["resurrector_enabled"] and not found[of]["dns_recursors"]]
     return {"adopted": adopted, "agents": agents, "settled": len(settled) == len(PAIR)}
+
+
+#: What nobody was asked for.
+NO_HISTORY: dict[str, Any] = {"last": 0, "adopted": 0, "since": 0, "proofs": {"primary": [], "meta": []}}
+
+
+def history_of(clis: Clis, names: Mapping[str, str], wanted: Sequence[str], last: int) -> dict[str, Any]:
+    """What the task histories of the directors that are `wanted`, which answer, prove.
+
+    `last` is the ID of Micro's last task, `adopted` and `since` what proofs.adopted and proofs.took_over return, and
+    `proofs` the resurrections of each of the pair by the other. What Meta is not asked for is 0 or empty.
+    Raises BoshFailure.
+    """
+    deployed = [(of, by) for of, by in PAIR if by in wanted]
+    calls: dict[tuple[str, str], Callable[[], Any]] = {}
+    for of, by in deployed:
+        # `delete vm` belongs to no deployment; those of one deployment go back further than those of all.
+        calls["all", of] = partial(listed_tasks, clis[by], "", HISTORY)
+        calls["own", of] = partial(listed_tasks, clis[by], names[of], HISTORY)
+    found = together(calls)
+    scans = together({of: partial(_scans, clis[by], found["own", of]) for of, by in deployed})
+    made = proofs.first_deploy(found.get(("own", "meta"), []), names["meta"])
+    metas = found.get(("own", "primary"), [])
+    since = proofs.took_over(metas, names["primary"], last, made)
+    proved = {of: proofs.resurrections(found["all", of], scans[of], since) for of, _by in deployed}
+    return {
+        "last": last,
+        "adopted": proofs.adopted(metas, names["primary"], last),
+        "since": since,
+        "proofs": NO_HISTORY["proofs"] | proved,
+    }
+
+
+def _scans(cli: BoshCli, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = [row for row in tasks if row["user"] == "hm" and row["description"] == proofs.SCAN]
+    return [row | told_by(events_of(cli, row)) for row in found]
 
 
 def _agents(found: list[dict[str, Any]]) -> list[str]:

@@ -29,8 +29,8 @@ def pair_summary(
 ) -> list[str]:
     """Who deploys and watches whom, what was proved, what became of Micro, and where the last backups are.
 
-    `seen` is what the phase was judged from, `proofs` what find_proofs found, by the name of the resurrected director,
-    `backups` what M(bosh.ha.bbr_backups) told, by the name of the director.
+    `seen` is what the phase was judged from, `proofs` those of pair_facts.history_of, by the name of the director that
+    was resurrected, `backups` what M(bosh.ha.bbr_backups) told, by the name of the director.
     Raises ValueError where there is no such phase.
     """
     after = NEXT[known_phase(phase)]

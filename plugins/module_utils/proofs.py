@@ -15,7 +15,8 @@ from typing import Any
 #: Description of a deploy among the tasks.
 DEPLOY = "create deployment"
 _CLOUD_CHECK = "apply resolutions"
-_SCAN = "scan and fix"
+#: Description of what the health monitor makes the director do, as the user `hm`.
+SCAN = "scan and fix"
 
 
 def adopted(tasks: list[dict[str, Any]], deployment: str, last: int = 0) -> int:
@@ -24,7 +25,7 @@ def adopted(tasks: list[dict[str, Any]], deployment: str, last: int = 0) -> int:
     `tasks` are those of `task_info`, `last` the ID of Micro's last one, 0 where nobody knows it. Then only a cloud
     check of a person tells, as Meta does one in the procedure, and Micro's deploys are always in the history.
     """
-    descriptions = (DEPLOY, _CLOUD_CHECK, _SCAN) if last else (_CLOUD_CHECK,)
+    descriptions = (DEPLOY, _CLOUD_CHECK, SCAN) if last else (_CLOUD_CHECK,)
     times = [
         task["finished_epoch"] or 0
         for task in _done(tasks, deployment, descriptions)

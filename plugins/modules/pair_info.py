@@ -96,6 +96,14 @@ options:
       store:
         description: RV(bosh.ha.store_swap#module:phase) of Meta.
         type: str
+  history:
+    description:
+      - Directors whose task history is read, V(primary) and V(meta). Without O(hosts) these alone are asked, and must answer, except in
+        check mode. With O(hosts) they are asked if the phase is V(mutual) or later.
+    type: list
+    elements: str
+    choices: [primary, meta]
+    default: []
   start:
     description: Seconds to wait for the API of a director that monit runs and that does not answer yet.
     type: int
@@ -134,6 +142,21 @@ micro:
   returned: always
   type: dict
   sample: {exists: true, vm_cid: "", expected: false}
+history:
+  description:
+    - What the task histories prove. Meta inherited Micro's tasks, so only what came after Meta took over counts.
+    - C(proofs) has for C(primary) and C(meta), the director that was resurrected, a list, newest first. Each has the C(task), a C(scan and
+      fix) of the health monitor that recreated the VM, C(at), when it began, C(detected) and C(back), the seconds from the loss to its begin
+      and end, none if the VM was not lost by C(bosh delete-vm), and C(seconds) of each stage.
+    - C(since) is when Meta took over, in seconds since 1970. After Micro's last task, C(last), whose ID the snapshot in O(work_dir) has if it
+      has Meta's UUID, it is the end of Meta's first deploy or cloud check of Primary; without any, as after an adoption, Meta's first task of
+      that deployment. Without the snapshot it is the end of the last deploy or cloud check, if that is after Primary first deployed Meta. It
+      is 0 if neither is found, and then there are no proofs until Meta deploys Primary once.
+    - C(adopted) is when Meta first did what needs Primary's agent, in seconds since 1970; 0 for never.
+    - A director keeps some 2000 tasks of each kind. An older proof is not found.
+  returned: with O(history)
+  type: dict
+  sample: {last: 43, adopted: 1795223518, since: 1795223518, proofs: {primary: [{task: 79, detected: 63, back: 141}], meta: []}}
 phase:
   description: The phase of the procedure.
   returned: with O(hosts)
@@ -158,8 +181,10 @@ from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import ci
 def look(module: AnsibleModule) -> dict[str, Any]:
     """The module's result. Raises BoshFailure, ValueError, OSError."""
     params = module.params
-    names = params["deployments"]
+    names, hosts, history = params["deployments"], params["hosts"], params["history"]
     clis = {one["name"]: BoshCli(Director.from_params(one), module.run_command) for one in params["directors"]}
+    if history and hosts is None:
+        clis = {name: cli for name, cli in clis.items() if name in history}
     state = read_state(params["state_file"], to_deploy=False)
     micro = {"exists": bool(state), "vm_cid": cids(state)["vm_cid"]}
     answers = params["answers"]
@@ -178,20 +203,41 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "meta_leads": pair_facts.meta_leads(answers, names),
         "micro": micro,
     }
-    if params["hosts"] is None:
-        return result
+    if hosts is None:
+        return result | ({"history": asked_alone(module, clis, answers)} if history else {})
     seen = pair_facts.seen(
         clis,
         names,
         answers,
-        pair_facts.hosts_of(params["hosts"]),
+        pair_facts.hosts_of(hosts),
         micro,
         {"start": params["start"], "resurrect": params["wait"]},
         params["freeze"],
         params["work_dir"] or "",
     )
     phase, reason = pair_phase.judge(seen)
-    return result | {"phase": phase, "seen": seen | {"reason": reason}}
+    result |= {"phase": phase, "seen": seen | {"reason": reason}}
+    if history:
+        is_pair = pair_phase.PHASES.index(phase) >= pair_phase.PHASES.index("mutual")
+        result["history"] = read_history(module, clis, answers) if is_pair else pair_facts.NO_HISTORY
+    return result
+
+
+def asked_alone(module: AnsibleModule, clis: pair_facts.Clis, answers: pair_facts.Answers) -> dict[str, Any]:
+    """The histories, if all answer. In check mode the directors may be still to come. Raises BoshFailure, ValueError."""
+    silent = [name for name in module.params["history"] if name not in pair_facts.answering(answers)]
+    if not silent:
+        return read_history(module, clis, answers)
+    if module.check_mode:
+        return pair_facts.NO_HISTORY
+    reason = answers.get(silent[0], {}).get("reason") or "its vars store does not exist"
+    raise ValueError(f"bosh_ha_directors.{silent[0]}: its tasks are needed, and it does not answer: {reason}")
+
+
+def read_history(module: AnsibleModule, clis: pair_facts.Clis, answers: pair_facts.Answers) -> dict[str, Any]:
+    params = module.params
+    last = pair_facts.last_task_of_micro(params["work_dir"] or "", answers.get("meta", {}).get("uuid", ""))
+    return pair_facts.history_of(clis, params["deployments"], params["history"], last)
 
 
 def main() -> None:
@@ -220,6 +266,7 @@ def main() -> None:
                     "store": {"type": "str"},
                 },
             },
+            "history": {"type": "list", "elements": "str", "choices": ["primary", "meta"], "default": []},
             "start": {"type": "int", "default": 60},
             "wait": {"type": "int", "default": 300},
         },

@@ -97,20 +97,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_output import unreadable
-from ansible_collections.bosh.ha.plugins.module_utils.director_facts import RUNNING, api_task, listed_tasks
+from ansible_collections.bosh.ha.plugins.module_utils.director_facts import api_task, listed_tasks
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.director_wait import wait_for
 from ansible_collections.bosh.ha.plugins.module_utils.proofs import given_up, recreated
-from ansible_collections.bosh.ha.plugins.module_utils.task_events import (
-    Event,
-    error_of,
-    parse_events,
-    progress_of,
-    recreated_vms,
-    stage_seconds,
-)
+from ansible_collections.bosh.ha.plugins.module_utils.task_events import progress_of
+from ansible_collections.bosh.ha.plugins.module_utils.task_log import events_of, told_by
 
 #: Seconds between two questions for tasks that are waited for.
 PAUSE = 5.0
@@ -142,10 +134,10 @@ def look(cli: BoshCli, wanted: dict[str, Any]) -> dict[str, Any]:
     found = [row for row in found if row["id"] > wanted["newer_than"]]
     if not wanted["events"]:
         return {"changed": False, "tasks": found}
-    logs = [events_of(cli, row["id"], row["state"]) for row in found]
+    logs = [events_of(cli, row) for row in found]
     return {
         "changed": False,
-        "tasks": [row | told(events) for row, events in zip(found, logs, strict=True)],
+        "tasks": [row | told_by(events) for row, events in zip(found, logs, strict=True)],
         "events": [event.line() for event in logs[0]] if logs else [],
         "progress": progress_of(logs[0]) if logs else {},
     }
@@ -154,30 +146,6 @@ def look(cli: BoshCli, wanted: dict[str, Any]) -> dict[str, Any]:
 def one_task(cli: BoshCli, task_id: int) -> dict[str, Any]:
     """A single task, read through the API: `bosh task N` waits for its end."""
     return api_task(cli.curl(f"/tasks/{task_id}"))
-
-
-def events_of(cli: BoshCli, task_id: int, state: str) -> list[Event]:
-    """Events of a task; `bosh task N --event` follows a running one to its end, so the API tells of that."""
-    if state in RUNNING:
-        text = cli.run("curl", f"/tasks/{task_id}/output?type=event").text()
-    else:
-        rc, output, command = cli.try_run("task", str(task_id), "--event")
-        failure = BoshFailure(command, rc, output.message())
-        # A failed task makes the CLI exit with 1 after it printed the events.
-        if not output.parsed or (rc != 0 and failure.task_id is None):
-            raise failure if rc != 0 else unreadable(command, "it printed no events")
-        text = "".join(output.blocks)
-    return parse_events(text)
-
-
-def told(events: list[Event]) -> dict[str, Any]:
-    """What the events tell of a task."""
-    return {
-        "events": [event.line() for event in events],
-        "recreated": recreated_vms(events),
-        "seconds": stage_seconds(events),
-        "error": error_of(events),
-    }
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NAMES
 
 Result = dict[str, Any]
 
@@ -41,6 +42,10 @@ class DirectorOptions(ActionBase):
     def has_credentials(self, name: str) -> bool:
         """Whether a director can be asked: not if the CLI has still to write its vars store."""
         return bool(self._evaluate(_HAS_CREDENTIALS, _bosh_ha_director=name))
+
+    def directors(self) -> list[Result]:
+        """The options that reach each director that can be asked, with its `name`."""
+        return [{"name": name} | self.options_of(name) for name in NAMES if self.has_credentials(name)]
 
     def entry(self, name: str) -> Result:
         """A director of bosh_ha_directors with its defaults."""

@@ -59,6 +59,8 @@ def compiled(path, source):
     return code
 zipimport._compile_source = compiled
 sys.path += PATHS
+# The same as in the program's archive, which holds no compiled ones.
+import ansible.module_utils.basic
 exec(compile(program, sys.argv[0], "exec"))
 """
 #: As the interpreter is called: the program is a file, or is piped.
@@ -261,6 +263,11 @@ def serve() -> None:
         package = importlib.import_module(f"ansible.plugins.{kind}")
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
+    # The collection's own are compiled at each import: Ansible's loader keeps none of that.
+    importlib.import_module("ansible.plugins.loader").init_plugin_loader()
+    for kind in ("action", "filter"):
+        for path in Path(f"ansible_collections/bosh/ha/plugins/{kind}").resolve().glob("*.py"):
+            importlib.import_module(f"ansible_collections.bosh.ha.plugins.{kind}.{path.stem}")
     importlib.import_module("compiled_templates").keep_templates(Path.cwd() / "compiled")
     # What is there already is not looked at again, nor copied for it, in the processes that follow.
     gc.freeze()

@@ -101,11 +101,15 @@ def run(tmp_path: Path, roles: Roles) -> Run:
             for name, address in ADDRESSES.items()
         }
         directors["micro"]["state_file"] = str(tmp_path / "micro-state.json")
-        said = [
-            {"_validate_inputs_store": {"item": name}, "logged_in": address in site["directors"], "reachable": True}
+        answers = {
+            name: {
+                "logged_in": address in site["directors"],
+                "deployments": site["directors"].get(address, {}).get("deploys", []),
+            }
             for name, address in ADDRESSES.items()
-        ]
-        said[0]["reachable"] = ADDRESSES["micro"] in site["directors"]
+        }
+        answering = [name for name, answer in answers.items() if answer["logged_in"]]
+        found = {"answers": answers, "answering": answering, "micro_is_there": "micro" in answering}
         variables = {
             "bosh_ha_directors": directors,
             "bosh_ha_known_hosts": str(pins),
@@ -113,7 +117,7 @@ def run(tmp_path: Path, roles: Roles) -> Run:
             # Behind a proxy nobody knocks at the addresses, where there is nobody here.
             "bosh_ha_cli_options": {"cli": str(tmp_path / "bosh"), "all_proxy": "socks5://127.0.0.1:1"} | more,
             "validate_inputs_timeout": 1,
-            "_validate_inputs_said": {"results": said},
+            "_validate_inputs_found": found,
             "deploy_director_name": "meta",
             "deploy_director_by": "primary",
             "_bootstrap_micro_env": {"changed": True, "vm_cid": "vm-new"},
@@ -136,7 +140,7 @@ def pins_in(tmp_path: Path) -> dict[str, str]:
 
 
 def test_ssh_that_checks_no_host_keys_is_refused_before_anybody_is_asked(run, site, tmp_path):
-    rc, told = run(site, "validate_inputs", "host_keys", "-e", '{"ansible_host_key_checking": false}')
+    rc, told = run(site, "validate_inputs", "main", "-e", '{"ansible_host_key_checking": false}')
     assert rc == 2
     assert "ansible_host_key_checking: host keys of micro would not be checked" in told
     assert "Log in where a host key is pinned" not in told
@@ -316,7 +320,7 @@ def test_hosts_that_are_others_than_the_directors_are_refused(run, site):
         "micro": {"ansible_host": "{{ bosh_ha_directors.micro.address }}", "ansible_user": ""},
         "meta": {"ansible_host": "{{ bosh_ha_directors.primary.address }}", "ansible_ssh_private_key_file": "/none"},
     }
-    rc, told = run(site | {"hosts": hosts}, "validate_inputs", "files")
+    rc, told = run(site | {"hosts": hosts}, "validate_inputs", "main")
     assert rc == 2
     assert "ansible_user of the host micro is not set; the inventory has no host primary; " in told
     assert "ansible_host of the host meta is 10.10.0.4, but bosh_ha_directors.meta.address is 10.10.0.5" in told

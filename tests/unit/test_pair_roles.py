@@ -167,15 +167,3 @@ def test_between_the_two_deploys_both_agents_are_waited_for():
     assert wait["loop"] == [{"of": "primary", "by": "meta"}, {"of": "meta", "by": "primary"}]
     assert wait["bosh.ha.vm_info"]["wait_until_running"] >= 300
     assert OLD != NEW
-
-
-def test_the_proofs_and_the_phase_are_asked_for_by_deployment(run, site, tmp_path):
-    snapshot(tmp_path, 43)
-    row = {"id": "44", "state": "done", "user": "admin", "deployment": "bosh-primary", "result": ""}
-    times = dict.fromkeys(("started_at", "finished_at"), "Sat Nov 21 01:11:58 UTC 2026")
-    site["tasks"] = [row | times | {"description": "apply resolutions"}]
-    site["agent"], site["up"] = "failing", True
-    rc, told = run(site, "find_proofs", "main", "-v")
-    assert rc == 0, told
-    assert '"find_proofs_since": "1795223518"' in told or '"find_proofs_since": 1795223518' in told, told
-    assert len(called(tmp_path, "--recent=10000 -d bosh-primary", "-d bosh-primary tasks -a --recent=10000")) == 2

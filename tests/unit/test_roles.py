@@ -27,8 +27,7 @@ RESULTS = {
     "director_preflight_findings",
     "find_phase_found",
     "find_phase_seen",
-    "find_proofs_found",
-    "find_proofs_since",
+    "find_phase_proofs",
     "pin_host_keys_found",
     "plan_rollback_lines",
     "plan_rollback_micro_vms",
@@ -53,9 +52,14 @@ SHARED = re.compile(
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.+) \|$")
 INCLUDES = {"ansible.builtin.include_role", "ansible.builtin.import_role"}
 
+#: What action plugins read besides, by their modules, without the prefix.
+READ_BY = {
+    "pair_info": ("directors", "work_dir"),
+    "inputs_info": ("directors", "known_hosts", "backup", "backup_dir"),
+}
 #: Modules whose action plugins find out how a director is reached.
 DIRECTOR_MODULES = {
-    "pair_info",
+    *READ_BY,
     *yaml.safe_load((ROLES.parent / "meta" / "runtime.yml").read_text(encoding="utf-8"))["action_groups"]["director"],
 }
 
@@ -215,9 +219,10 @@ def test_the_spec_has_what_the_role_uses_and_nothing_else(role: str) -> None:
     asked = {name for name in re.findall(r"^ *bosh\.ha\.(\w+):", text, re.MULTILINE) if name in DIRECTOR_MODULES}
     if asked:
         used.add("bosh_ha_cli_options")
+    used |= {f"bosh_ha_{variable}" for name in asked for variable in READ_BY.get(name, ())}
     if made_here:
         used.remove("bosh_ha_directors")
-    elif "pair_info" in asked or re.search(r"^ *director: ", text, re.MULTILINE):
+    elif re.search(r"^ *director: ", text, re.MULTILINE):
         used.add("bosh_ha_directors")
     assert used == {name for name in options(role) if name.startswith("bosh_ha_")}
     own = set(re.findall(rf"(?<![\w./-]){role}_\w+", text)) - RESULTS

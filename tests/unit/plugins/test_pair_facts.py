@@ -16,6 +16,8 @@ from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli, D
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.pair_facts import NAMES, hosts_of
 
+from ..conftest import Failed, recorded
+
 DEPLOYMENTS = {"primary": "bosh-primary", "meta": "bosh-meta"}
 STATE = {"exists": True, "vm_cid": "vm-1"}
 SETTLED = (
@@ -72,6 +74,8 @@ class World:
         if "deployments" in words:
             rows = [{"name": one, "release_s": "", "stemcell_s": ""} for one in director.get("deployments", [])]
             return self.printed("deployments", rows)
+        if "task" in words:
+            return (*recorded("resurrect_bosh-primary_task_event"), "")
         if "tasks" in words:
             return self.printed("tasks", [TIMES | row for row in director.get("tasks", {}).get(of, [])])
         if "instances" in words:
@@ -315,3 +319,96 @@ def test_what_is_seen_is_all_that_the_judgement_needs():
     from .test_pair_phase import NOTHING
 
     assert set(NOTHING) <= set(seen(World()))
+
+
+# What the task histories prove
+
+SCAN = DEPLOY | {
+    "id": "62",
+    "user": "hm",
+    "description": "scan and fix",
+    "started_at": "Tue Nov 24 10:04:00 UTC 2026",
+    "finished_at": "Tue Nov 24 10:05:00 UTC 2026",
+}
+LOSS = SCAN | {"id": "61", "user": "admin", "deployment": "", "description": "delete vm vm-2"}
+LOSS |= {"started_at": "Tue Nov 24 10:02:30 UTC 2026", "finished_at": "Tue Nov 24 10:02:40 UTC 2026"}
+
+
+def pair_that(*scans: dict[str, Any], deploys: Any = (DEPLOY,)) -> World:
+    """Meta recreated Primary by each of the scans."""
+    tasks = {"bosh-primary": [*scans, *deploys], "": [*scans, LOSS, *deploys]}
+    primary = micro("bosh-meta", tasks={"bosh-meta": [DEPLOY | {"deployment": "bosh-meta"}]})
+    return World(meta=micro(tasks=tasks), primary=primary)
+
+
+def test_a_resurrection_after_meta_took_over_is_a_proof():
+    world = pair_that(SCAN)
+    found = pair_facts.history_of(world.clis(), DEPLOYMENTS, ["primary", "meta"], 59)
+    assert (found["last"], found["adopted"], found["since"]) == (59, found["since"], 1795514460)
+    [proof] = found["proofs"]["primary"]
+    assert (proof["task"], proof["detected"], proof["back"]) == (62, 90, 150)
+    assert found["proofs"]["meta"] == []
+    # Each director is asked for its own, and a deployment's go back further than all of a director's.
+    assert sorted(world.asked(" tasks ")) == [
+        "meta -d bosh-primary tasks -a --recent=10000",
+        "meta tasks -a --recent=10000",
+        "primary -d bosh-meta tasks -a --recent=10000",
+        "primary tasks -a --recent=10000",
+    ]
+
+
+def test_micros_resurrections_prove_nothing_of_meta():
+    found = pair_facts.history_of(pair_that(SCAN).clis(), DEPLOYMENTS, ["primary", "meta"], 70)
+    assert (found["adopted"], found["since"], found["proofs"]["primary"]) == (0, 0, [])
+
+
+def test_only_the_directors_that_are_named_are_asked():
+    world = pair_that(SCAN)
+    found = pair_facts.history_of(world.clis(), DEPLOYMENTS, ["meta"], 59)
+    assert found["adopted"] and found["proofs"]["primary"] and not found["proofs"]["meta"]
+    assert all(call.startswith("meta ") for call in world.calls)
+
+
+def ask(run_module, world: World, tmp_path: Any, check: bool = False, **args: Any) -> dict[str, Any]:
+    (tmp_path / "micro-snapshot.json").write_text(json.dumps({"uuid": "of-meta", "last_task": {"id": 59}}))
+    directors = [{"name": name, "environment": name, "all_proxy": "socks5://x"} for name in NAMES]
+    given = {"directors": directors, "deployments": DEPLOYMENTS, "state_file": str(tmp_path / "state.json"), "wait": 0}
+
+    def answer(command: list[str], **options: Any) -> tuple[int, str, str]:
+        return (0, "version 7.10.6", "") if command[1:] == ["--version"] else world.answer(command, **options)
+
+    more = {"work_dir": str(tmp_path)}
+    result, _replay = run_module("pair_info", given | more | args, check=check, runner=answer)
+    return result
+
+
+def test_the_history_alone_is_asked_of_the_pair_alone(run_module, tmp_path):
+    world = pair_that(SCAN)
+    found = ask(run_module, world, tmp_path, history=["primary", "meta"])
+    assert [len(found["history"]["proofs"][of]) for of in ("primary", "meta")] == [1, 0]
+    assert found["history"]["last"] == 59 and "phase" not in found
+    assert not [call for call in world.calls if call.startswith("micro ")]
+
+
+def test_one_that_does_not_answer_is_named_and_may_be_still_to_come(run_module, tmp_path):
+    world = World(meta=micro())
+    with pytest.raises(
+        Failed, match=r"bosh_ha_directors\.primary: its tasks are needed, and it does not answer: .*no route"
+    ):
+        ask(run_module, world, tmp_path, history=["primary", "meta"])
+    found = ask(run_module, world, tmp_path, check=True, history=["primary", "meta"])
+    assert found["history"] == pair_facts.NO_HISTORY
+    assert ask(run_module, world, tmp_path, history=["meta"])["history"]["last"] == 59
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_with_the_hosts_the_history_is_asked_of_a_pair_only(run_module, tmp_path, settled):
+    world = pair_that(SCAN)
+    manifest = SETTLED if settled else "name: x"
+    for name, of in (("meta", "bosh-primary"), ("primary", "bosh-meta")):
+        world.directors[name] |= {"manifests": {of: manifest}, "instances": {of: [instance()]}}
+    (tmp_path / "state.json").write_text(json.dumps({"director_id": "a", "current_vm_cid": "vm-1"}))
+    answers = ask(run_module, world, tmp_path)["answers"]
+    found = ask(run_module, world, tmp_path, answers=answers, hosts={}, history=["primary", "meta"])
+    assert found["phase"] == ("mutual" if settled else "primary_adopted"), found
+    assert len(found["history"]["proofs"]["primary"]) == settled
