@@ -144,7 +144,8 @@ class Renewer:
         self.renew()
         ready()
         threading.Thread(target=self._renew_all_the_time, daemon=True).start()
-        looked = awake = time.monotonic()
+        # From the first renewal on: it may have been suspended since.
+        looked = awake = self.renewed_at
         while run_lock.runs(self.holder.pid, self.holder.start):
             time.sleep(self.pulse)
             now = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,9 @@ def cli() -> Any:
 @pytest.fixture(scope="module")
 def roles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roles]:
     """Plays roles, with the module's MODULES (name to text) instead of the collection's own of those names."""
-    process = Roles(tmp_path_factory.mktemp("roles"), getattr(request.module, "MODULES", {}))
+    base = tmp_path_factory.getbasetemp()
+    # With xdist that of all workers is one above.
+    compiled = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    process = Roles(tmp_path_factory.mktemp("roles"), getattr(request.module, "MODULES", {}), compiled)
     yield process
     process.close()

@@ -107,12 +107,16 @@ def link_collection(top: Path, modules: dict[str, str]) -> None:
 
 
 class Roles:
-    """A process that plays roles of the collection; `modules` stand for those of the collection's own."""
+    """A process that plays roles of the collection; `modules` stand for those of the collection's own.
 
-    def __init__(self, top: Path, modules: dict[str, str]) -> None:
+    `compiled` is a directory that all may share: what is in it is named by what it was compiled from.
+    """
+
+    def __init__(self, top: Path, modules: dict[str, str], compiled: Path) -> None:
         link_collection(top, modules)
         self.top = top
-        (top / "compiled").mkdir()
+        self.compiled = compiled
+        compiled.mkdir(exist_ok=True)
         self.write_python(top / "python")
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BOSH_"))} | {
             "ANSIBLE_COLLECTIONS_PATH": str(top),
@@ -124,7 +128,7 @@ class Roles:
             "ANSIBLE_LOCALHOST_WARNING": "false",
         }
         self.server = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, str(compiled)],
             env=environ,
             cwd=top,
             stdin=subprocess.PIPE,
@@ -136,7 +140,7 @@ class Roles:
     def write_python(self, path: Path, text: str = "", **words: Any) -> None:
         """An `ansible_python_interpreter`; `text` may change the `program` before it runs."""
         paths = [name for name in sys.path if name.endswith("site-packages")]
-        write_program(path, READ + text + PYTHON, CACHE=str(self.top / "compiled"), PATHS=paths, **words)
+        write_program(path, READ + text + PYTHON, CACHE=str(self.compiled), PATHS=paths, **words)
 
     @contextmanager
     def stand_in(self, module: str, text: str) -> Iterator[None]:
@@ -268,7 +272,7 @@ def serve() -> None:
     for kind in ("action", "filter"):
         for path in Path(f"ansible_collections/bosh/ha/plugins/{kind}").resolve().glob("*.py"):
             importlib.import_module(f"ansible_collections.bosh.ha.plugins.{kind}.{path.stem}")
-    importlib.import_module("compiled_templates").keep_templates(Path.cwd() / "compiled")
+    importlib.import_module("compiled_templates").keep_templates(Path(sys.argv[1]))
     # What is there already is not looked at again, nor copied for it, in the processes that follow.
     gc.freeze()
 

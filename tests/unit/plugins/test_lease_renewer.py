@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -164,6 +165,23 @@ def test_run_goes_on_if_it_was_suspended_and_nobody_took_the_lock(path, run):
     assert within(SOON, lambda: renewals(path) > before)
     time.sleep(1)
     assert (run.process.poll(), run_lock.runs(*renewer)) == (None, True)
+
+
+def test_run_goes_on_if_it_was_suspended_before_it_first_looked_at_the_time(path, run, monkeypatch):
+    renewer = lease_renewer.Renewer(path, run.holder, pulse=0.05)
+    ended = []
+    monkeypatch.setattr(lease_renewer, "end", lambda _holder, sentence: ended.append(sentence))
+
+    def suspended():
+        renewer.renewed_at -= LEASE
+
+    thread = threading.Thread(target=renewer.run, args=[suspended], daemon=True)
+    thread.start()
+    assert within(SOON, lambda: renewer.renewals > 2 or ended)
+    run.process.kill()
+    run.process.wait()
+    thread.join(SOON)
+    assert (ended, thread.is_alive()) == ([], False)
 
 
 def test_run_whose_lock_was_removed_is_ended(path, run):
