@@ -22,6 +22,7 @@ from chaos.faults import (
     kill_ansible,
     kill_process,
     lock,
+    manifest_without,
     part,
     reboot,
     remove_file,
@@ -29,7 +30,7 @@ from chaos.faults import (
     terminate,
     unreadable_file,
 )
-from chaos.lab import STATE, Lab, LabError
+from chaos.lab import ADDRESSES, STATE, Lab, LabError
 
 CONTROL = "The control node"
 NETWORK = "The network"
@@ -709,6 +710,32 @@ TASKS_FAIL: list[Case | Chain] = [
         moment=RECREATE,
         first=Stops("cancel"),
         tags=PAIR,
+    ),
+    Case(
+        "deploy-cancelled",
+        group=TASKS,
+        what="Somebody cancels Meta's deploy of Primary, after the freeze",
+        it="It stops and says that the task was cancelled. Meta and Primary go on as the pair that they are.",
+        you=AGAIN,
+        start="meta_active",
+        fault=cancelled_task("create deployment", "meta"),
+        wanted="mutual",
+        moment=WATCH,
+        first=Stops("cancel"),
+        tags=PAIR,
+    ),
+    Case(
+        "deploy-refused",
+        group=TASKS,
+        what="A manifest was changed, and what step 7 will deploy cannot be rendered",
+        it="It stops before the freeze, with the words of BOSH's dry run. Nobody is stopped.",
+        you="Mend the manifest, and start it again.",
+        start="deployed",
+        fault=manifest_without("primary", f"address: {ADDRESSES['primary']}"),
+        wanted="deployed",
+        first=Stops(r"Can't find property 'nats\.address'"),
+        then=NOBODY,
+        tags=HANDOVER,
     ),
     Case(
         "task-never-ends",

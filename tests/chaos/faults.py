@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from chaos.case import Fault
-from chaos.lab import ADDRESSES, STORE, Lab, LabError
+from chaos.lab import ADDRESSES, STATE, STORE, Lab, LabError
 
 STAGING = f"{STORE}/bosh_ha_staging"
 #: Of the kit that the snapshot `mutual` has.
@@ -225,6 +225,24 @@ def end_tasks(lab: Lab, director: str, description: str = "") -> bool:
                 time.sleep(1)
             return True
     return False
+
+
+def manifest_without(name: str, line: str) -> Fault:
+    """As by somebody's change that no deploy has tried yet. line: the first such one goes, stripped."""
+    path = STATE / "workspace" / "deployments" / "boshes" / f"bosh-{name}.yml"
+    kept = path.with_suffix(".kept")
+
+    def do(_lab: Lab, _run: Any) -> None:
+        path.rename(kept)
+        lines = kept.read_text(encoding="utf-8").splitlines(keepends=True)
+        number = [one.strip() for one in lines].index(line)
+        path.write_text("".join(lines[:number] + lines[number + 1 :]), encoding="utf-8")
+
+    def undo(_lab: Lab) -> None:
+        if kept.exists():
+            kept.rename(path)
+
+    return Fault(f"the manifest of {name} has lost `{line}`", do, undo)
 
 
 def lock(name: str, deployment: str, seconds: int) -> Fault:
