@@ -37,16 +37,17 @@ _LIVE = ("said", "traits", "deployed", "instances", "logins", "hosts", "edits", 
 def findings(given: dict[str, Any]) -> list[Finding]:
     """All rows, in the order of the table.
 
-        `given` has, by the names of the directors: directors (address and deployment), manifests (content),
-        cloud_configs (content), and, but for offline: said (director_info), traits (director_traits), deployed
-        (deployed_manifest), instances (vm_info), logins (wait_for_connection), hosts (host_traits), edits
-    (recursor_free_manifest) and rehearsed (deployment_dry_run). Besides: state
-        (env_state of Micro), cli (rc and stdout of `bosh --version`), offline, phase, handover, same_az, clock_skew
-        (seconds) and room_factor. A part, or a name in it, may be missing.
+    `given` has, by the names of the directors: directors (address and deployment), manifests (content),
+    cloud_configs (content), and, but for offline: said (director_info), traits (director_traits), deployed
+    (deployed_manifest), instances (vm_info), logins (wait_for_connection), hosts (host_traits), edits
+    (recursor_free_manifest) and rehearsed (deployment_dry_run). Besides: state (env_state of Micro), cli (rc and stdout
+    of `bosh --version`), offline, phase, stopped (names of directors), handover, same_az, clock_skew (seconds) and
+    room_factor. A part, or a name in it, may be missing.
     """
     parts = {part: given.get(part) or {} for part in _PARTS}
     parts |= {part: {} if given.get("offline") else given.get(part) or {} for part in _LIVE}
-    common = {"phase": "", "handover": "recreate", "same_az": WARNING, "clock_skew": 2.0, "room_factor": 1.1}
+    common: dict[str, Any] = {"phase": "", "stopped": [], "handover": "recreate"}
+    common |= {"same_az": WARNING, "clock_skew": 2.0, "room_factor": 1.1}
     seen = common | given | parts | {"state": {} if given.get("offline") else given.get("state") or {}}
     return list(_all(seen))
 

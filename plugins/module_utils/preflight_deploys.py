@@ -60,7 +60,8 @@ def deploy_findings(seen: dict[str, Any]) -> Iterator[Finding]:
 def _deploy(seen: dict[str, Any], name: str, by: str) -> Finding:
     """A deploy that is refused, or was not rehearsed, is an error once all three are deployed.
 
-    Before that steps 1 to 3 may bring what is lacking, and then it is rehearsed again.
+    Before that steps 1 to 3 may bring what is lacking, and then it is rehearsed again. A director that is stopped
+    already cannot rehearse: a run does so before it stops anybody, and was interrupted in its freeze.
     """
     what, said = f"step 7's deploy of {seen['directors'][name]['deployment']}", seen["rehearsed"].get(name) or {}
     refused_by, early = said.get("refused_by"), seen["phase"] in _TO_COME
@@ -78,6 +79,9 @@ def _deploy(seen: dict[str, Any], name: str, by: str) -> Finding:
         why, do = f"no dry run at {by}: {said['msg']}", "make it possible before the freeze: this deploy comes after it"
     elif (seen["said"].get(by) or {}).get("logged_in"):
         why, do = "not deployed yet", f"deploy {name} by {by} first"
+    elif by in seen["stopped"]:
+        do = f"{by} is stopped already: the run that stopped it rehearsed this before"
+        return finding(what, "", NOT_KNOWN, UNKNOWN, do)
     else:
         why, do = NOT_KNOWN, f"{by} was not asked, or is silent"
     return finding(what, "", why, ERROR if seen["phase"] == "deployed" else UNKNOWN, do)

@@ -941,6 +941,15 @@ def test_micro_that_is_frozen_cannot_rehearse(seen):
     assert judged(seen)["step 7's deploy of bosh-primary"]["verdict"] == "unknown"
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_primary_that_an_interrupted_freeze_stopped_rehearsed_before(seen, stopped):
+    seen["said"]["primary"] = {"reachable": False, "logged_in": False, "reason": "refused"}
+    seen["rehearsed"]["meta"] = {"skipped": True}
+    seen["stopped"] = ["primary"] if stopped else []
+    row = judged(seen)["step 7's deploy of bosh-meta"]
+    assert row["verdict"] == ("unknown" if stopped else "error")
+
+
 def test_an_edit_in_place_that_cannot_be_made_is_known_before_the_freeze(seen):
     seen["edits"] = {"meta": {"msg": "m.yml: dns.recursor is in a merge key"}}
     assert "merge key" in the(seen, "step 7's edit of meta's manifest")["target"]
