@@ -73,7 +73,7 @@ lint: venv ## ruff, mypy, ansible-lint (production profile), the changelog, the 
 	antsibull-docs lint-collection-docs --plugin-docs .
 
 units: venv ## unit tests
-	timeout 3000 python -m pytest --numprocesses auto --durations 15 tests/unit
+	timeout 4000 python -m pytest --numprocesses auto --durations 15 tests/unit
 
 sanity: venv ## ansible-test sanity, on the built and installed collection
 	timeout 2400 tests/run-sanity

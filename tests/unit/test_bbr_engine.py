@@ -256,7 +256,7 @@ def test_bbr_makes_a_backup_as_the_builtin_engine_does(site):
 
 @pytest.mark.parametrize(
     ("code", "cleaned"),
-    [(1, []), (4, []), (25, ["bbr backup-cleanup"])],
+    [(4, []), (25, ["bbr backup-cleanup"])],
 )
 def test_a_failure_is_told_with_its_code_and_what_is_left_is_cleaned(site, code, cleaned):
     site.fault(code=code)
