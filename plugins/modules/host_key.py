@@ -134,21 +134,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import vms
 from ansible_collections.bosh.ha.plugins.module_utils.director_module import run_director_module
 from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import (
     described,
     entry,
     fingerprint,
-    keys_in,
     pinned,
     pinned_alone,
     shown_keys,
     write_pinned,
 )
-
-READ_KEYS = "cat /etc/ssh/ssh_host_*_key.pub"
+from ansible_collections.bosh.ha.plugins.module_utils.vouched_keys import refuse_another, told_keys
 
 
 def pin(module: AnsibleModule, cli: BoshCli) -> dict[str, Any]:
@@ -203,15 +200,7 @@ def pin_compared(module: AnsibleModule, name: str) -> dict[str, Any]:
 def ask_director(module: AnsibleModule, cli: BoshCli) -> list[str]:
     if not module.params["instance"]:
         refuse_several(cli, module.params["deployment"])
-    words = ["ssh", *([module.params["instance"]] if module.params["instance"] else []), "-c", READ_KEYS, "--results"]
-    rc, output, command = cli.try_run(*words, deployment=module.params["deployment"])
-    if rc != 0:
-        raise BoshFailure(command, rc, output.message())
-    rows = output.rows("results")
-    keys = keys_in(rows[0]["stdout"]) if len(rows) == 1 else []
-    if not keys:
-        raise BoshFailure(command, rc, output.message() or f"{len(rows)} instances answered, and no key was read")
-    return keys
+    return told_keys(cli, module.params["deployment"], module.params["instance"] or "")
 
 
 def refuse_several(cli: BoshCli, deployment: str) -> None:
@@ -228,11 +217,6 @@ def shown(module: AnsibleModule, address: str) -> list[str]:
     if not keys:
         raise ValueError(f"sshd of {address} told no host key: {reason}")
     return keys
-
-
-def refuse_another(address: str, seen: list[str], told: list[str]) -> None:
-    if not set(seen) & set(told):
-        raise ValueError(f"sshd of {address} shows {', '.join(seen)}, and the director says {', '.join(told)}")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ author: bosh.ha contributors (@cloudfoundry)
 description:
   - Checks the variables on the control node, lets the CLI read the manifests, and asks each director for its login. Changes nothing.
   - Fails with a sentence for each thing that is wrong, naming the variable, file or host.
-extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.reads]
+extends_documentation_fragment: [bosh.ha.pair, bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
   entries:
     description:
@@ -23,42 +23,6 @@ options:
         hosts of the inventory, C(bosh_ha_known_hosts), C(bosh_ha_backup) and C(bosh_ha_backup_dir).
       - Of a secret or certificate it has only whether it is given.
     type: dict
-  directors:
-    description: How each director is reached. See M(bosh.ha.pair_info).
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description: Which one it is.
-        type: str
-        choices: [micro, primary, meta]
-        required: true
-      environment:
-        description: Address or URL.
-        type: str
-      client:
-        description: User of the director, or UAA client.
-        type: str
-      client_secret:
-        description: Password of the user, or secret of the client.
-        type: str
-      ca_cert:
-        description: CA certificate of the director.
-        type: str
-      cli:
-        description: The C(bosh) command.
-        type: str
-        default: bosh
-      config_path:
-        description: The CLI's own config file.
-        type: path
-      all_proxy:
-        description: Proxy for the director's API.
-        type: str
-      timeout:
-        description: Seconds after which a command of the CLI is ended; V(0) waits as long as it takes.
-        type: int
-        default: 0
   cli:
     description: The C(bosh) command. The default is that of C(bosh_ha_cli_options).
     type: str
@@ -93,19 +57,18 @@ micro_is_there:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bosh.ha.plugins.module_utils import director_inputs, pair_facts, pair_phase
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import DIRECTOR_ARGS, BoshCli, Director
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils import director_inputs, pair_facts
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli, Director
+from ansible_collections.bosh.ha.plugins.module_utils.pair_module import run_pair_module
 
 
-def look(module: AnsibleModule) -> dict[str, Any]:
+def look(module: AnsibleModule, clis: dict[str, BoshCli]) -> dict[str, Any]:
     """The module's result. Raises BoshFailure, and ValueError with a sentence for each problem."""
     entries = module.params["entries"]
     cli = BoshCli(Director(cli=module.params["cli"]), module.run_command)
     problems = director_inputs.cli_problems(cli) or director_inputs.manifest_problems(cli, entries, module.tmpdir)
     if problems:
         raise ValueError("; ".join(problems))
-    clis = {one["name"]: BoshCli(Director.from_params(one), module.run_command) for one in module.params["directors"]}
     answers = pair_facts.ask_all(clis)
     problems = list(director_inputs.answer_problems(entries, answers))
     if problems:
@@ -119,28 +82,8 @@ def look(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
-        {
-            # The action plugin fills in all of them.
-            "entries": {"type": "dict"},
-            "directors": {
-                "type": "list",
-                "elements": "dict",
-                "options": {"name": {"type": "str", "required": True, "choices": list(pair_phase.NAMES)}}
-                | DIRECTOR_ARGS,
-            },
-            "cli": {"type": "str", "default": "bosh"},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        result = look(module)
-    except BoshFailure as failure:
-        module.fail_json(**failure.as_result())
-    except (ValueError, OSError) as error:
-        module.fail_json(msg=str(error))
-    else:
-        module.exit_json(**result)
+    # The action plugin fills in all of them.
+    run_pair_module({"entries": {"type": "dict"}, "cli": {"type": "str", "default": "bosh"}}, look)
 
 
 if __name__ == "__main__":

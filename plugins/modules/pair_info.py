@@ -17,46 +17,8 @@ description:
   - Without O(hosts) it returns what each director reports. With O(hosts) and O(answers), what an earlier call and other modules
     returned, it also asks for deploys, tasks and manifests, and returns the phase.
   - The role P(bosh.ha.find_phase#role) makes both calls.
-extends_documentation_fragment: [bosh.ha.attributes, bosh.ha.attributes.reads]
+extends_documentation_fragment: [bosh.ha.pair, bosh.ha.attributes, bosh.ha.attributes.reads]
 options:
-  directors:
-    description:
-      - How each director is reached. The default is that of the variables C(bosh_ha_directors) and C(bosh_ha_cli_options).
-      - A director that is left out has no credentials yet, as the CLI has still to write its vars store.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description: Which one it is.
-        type: str
-        choices: [micro, primary, meta]
-        required: true
-      environment:
-        description: Address or URL.
-        type: str
-      client:
-        description: User of the director, or UAA client.
-        type: str
-      client_secret:
-        description: Password of the user, or secret of the client.
-        type: str
-      ca_cert:
-        description: CA certificate of the director.
-        type: str
-      cli:
-        description: The C(bosh) command.
-        type: str
-        default: bosh
-      config_path:
-        description: The CLI's own config file.
-        type: path
-      all_proxy:
-        description: Proxy for the director's API.
-        type: str
-      timeout:
-        description: Seconds after which a command of the CLI is ended; V(0) waits as long as it takes.
-        type: int
-        default: 0
   deployments:
     description: Names of the deployments, by V(primary) and V(meta). The default is that of C(bosh_ha_directors).
     type: dict
@@ -173,16 +135,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils import pair_facts, pair_phase
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import DIRECTOR_ARGS, BoshCli, Director
-from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
+from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.create_env_state import cids, read_state
+from ansible_collections.bosh.ha.plugins.module_utils.pair_module import run_pair_module
 
 
-def look(module: AnsibleModule) -> dict[str, Any]:
+def look(module: AnsibleModule, clis: dict[str, BoshCli]) -> dict[str, Any]:
     """The module's result. Raises BoshFailure, ValueError, OSError."""
     params = module.params
     names, hosts, history = params["deployments"], params["hosts"], params["history"]
-    clis = {one["name"]: BoshCli(Director.from_params(one), module.run_command) for one in params["directors"]}
     if history and hosts is None:
         clis = {name: cli for name, cli in clis.items() if name in history}
     state = read_state(params["state_file"], to_deploy=False)
@@ -242,15 +203,9 @@ def read_history(module: AnsibleModule, clis: pair_facts.Clis, answers: pair_fac
 
 def main() -> None:
     results = {"type": "list", "elements": "dict"}
-    module = AnsibleModule(
+    run_pair_module(
         {
-            # The action plugin fills in these three from bosh_ha_directors.
-            "directors": {
-                "type": "list",
-                "elements": "dict",
-                "options": {"name": {"type": "str", "required": True, "choices": list(pair_phase.NAMES)}}
-                | DIRECTOR_ARGS,
-            },
+            # The action plugin fills in these two from bosh_ha_directors.
             "deployments": {"type": "dict"},
             "state_file": {"type": "path"},
             "work_dir": {"type": "path"},
@@ -270,17 +225,9 @@ def main() -> None:
             "start": {"type": "int", "default": 60},
             "wait": {"type": "int", "default": 300},
         },
+        look,
         required_by={"hosts": ["answers"]},
-        supports_check_mode=True,
     )
-    try:
-        result = look(module)
-    except BoshFailure as failure:
-        module.fail_json(**failure.as_result())
-    except (ValueError, OSError) as error:
-        module.fail_json(msg=str(error))
-    else:
-        module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -146,8 +146,8 @@ def test_ssh_that_checks_no_host_keys_is_refused_before_anybody_is_asked(run, si
     assert "Log in where a host key is pinned" not in told
 
 
-@pytest.mark.parametrize(("name", "by"), [("primary", "meta"), ("meta", "primary")])
-def test_a_key_that_the_director_tells_and_the_host_shows_is_pinned(run, site, tmp_path, name, by):
+def test_a_key_that_the_director_tells_and_the_host_shows_is_pinned(run, site, tmp_path):
+    name, by = "primary", "meta"
     site["shows"][ADDRESSES[name]] = site["directors"][ADDRESSES[by]]["says"] = NEW
     rc, told = run(site, "validate_inputs", "host_keys")
     assert rc == 0, told
@@ -165,36 +165,13 @@ def test_a_run_that_was_stopped_before_the_first_pin(run, site, tmp_path):
     assert pins_in(tmp_path)[ADDRESSES["meta"]] == OLD
 
 
-def test_while_micro_deploys_primary_it_is_micro_that_vouches(run, site, tmp_path):
-    site["directors"][ADDRESSES["micro"]] = {"deploys": ["bosh-primary"], "says": NEW}
-    site["directors"][ADDRESSES["meta"]] = {"deploys": [], "says": STRANGE}
-    site["pins"][ADDRESSES["micro"]] = OLD
-    site["shows"][ADDRESSES["primary"]] = NEW
-    rc, told = run(site, "validate_inputs", "host_keys")
-    assert rc == 0, told
-    assert "and micro, which deploys it" in told
-    assert pins_in(tmp_path)[ADDRESSES["primary"]] == NEW
-
-
-@pytest.mark.parametrize(
-    ("director", "reason"),
-    [
-        ({"deploys": ["bosh-primary"], "says": NEW}, f"shows {STRANGE}, and the director says {NEW}"),
-        ({"deploys": ["bosh-primary"], "says": ""}, "0 instances answered"),
-        ({"deploys": ["else"], "says": STRANGE}, "no director that answers has the deployment bosh-primary"),
-        (None, "no director that answers has the deployment bosh-primary"),
-    ],
-)
-def test_a_key_that_no_director_tells_is_refused(run, site, tmp_path, director, reason):
+def test_a_key_that_no_director_tells_is_refused(run, site, tmp_path):
     site["shows"][ADDRESSES["primary"]] = STRANGE
-    if director:
-        site["directors"][ADDRESSES["meta"]] = director
-    else:
-        del site["directors"][ADDRESSES["meta"]]
+    site["directors"][ADDRESSES["meta"]] = {"deploys": ["bosh-primary"], "says": NEW}
     rc, told = run(site, "validate_inputs", "host_keys")
     assert rc == 2, told
     assert "primary (10.10.0.4) shows another host key than the one that is pinned" in told
-    assert reason in told
+    assert f"shows {STRANGE}, and the director says {NEW}" in told
     assert pins_in(tmp_path) == site["pins"]
 
 
@@ -204,16 +181,6 @@ def test_a_login_that_ended_before_ansible_heard_why_is_tried_again(run, site, t
     assert "-slow" in (tmp_path / "site.json.ssh").read_text(encoding="utf-8")
     assert rc == 2, told
     assert "primary (10.10.0.4) shows another host key than the one that is pinned" in told
-
-
-def test_a_vm_of_which_its_director_knows_nothing_is_for_somebody_to_terminate(run, site, tmp_path):
-    site["shows"][ADDRESSES["primary"]] = STRANGE
-    site["directors"][ADDRESSES["meta"]] |= {"says": "", "vm": ""}
-    rc, told = run(site, "validate_inputs", "host_keys")
-    assert rc == 2, told
-    assert "meta, which deploys bosh-primary, has no VM for it, so who answers at 10.10.0.4 is none" in told
-    assert "terminate that one, and start again" in told
-    assert pins_in(tmp_path) == site["pins"]
 
 
 def test_nobody_vouches_for_micro(run, site, tmp_path):

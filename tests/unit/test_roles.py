@@ -56,6 +56,7 @@ INCLUDES = {"ansible.builtin.include_role", "ansible.builtin.import_role"}
 READ_BY = {
     "pair_info": ("directors", "work_dir"),
     "inputs_info": ("directors", "known_hosts", "backup", "backup_dir"),
+    "pair_host_keys": ("directors",),
 }
 #: Modules whose action plugins find out how a director is reached.
 DIRECTOR_MODULES = {
