@@ -167,7 +167,7 @@ def test_nothing_stops_at_the_first(run, site, tmp_path):
     assert rc == 2
     wrong = told.rpartition("what to do): ")[2]
     assert wrong.startswith("BOSH: 282.0.0, runs; manifest, Primary: "), wrong
-    assert "SSH, Primary; sudo" in wrong
+    assert "SSH, Primary: does not answer; sudo: not asked: " in wrong
     assert "a password is required" in told
     assert "no route to host" in told
 
