@@ -29,7 +29,6 @@ class FilterModule:
             "address_mentions": manifests.address_mentions,
             "dead_dns_keys": manifests.dead_dns_keys,
             "enable_resurrector_ops": manifests.enable_resurrector_ops,
-            "resurrector_enabled": manifests.resurrector_enabled,
             "strip_dns_recursor_ops": manifests.strip_dns_recursor_ops,
             "to_bosh_yaml": to_bosh_yaml,
         }

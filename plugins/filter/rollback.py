@@ -20,4 +20,5 @@ class FilterModule:
             "own_configs": rollback.own_configs,
             "own_tasks": rollback.own_tasks,
             "rollback_plan": rollback.rollback_plan,
+            "vm_at": rollback.vm_at,
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from ansible_collections.bosh.ha.plugins.module_utils import addresses
 from ansible_collections.bosh.ha.plugins.module_utils.director_facts import IDLE
 
 #: What changes nothing that a director would have to know. Source: bosh-director jobs, by their descriptions.
@@ -46,6 +47,11 @@ def own_configs(configs: list[dict[str, Any]], noted: list[dict[str, Any]]) -> l
         for kind, name, number in own
         if (kind, name, number) not in had and (kind, name) != ("cloud", "default")
     ]
+
+
+def vm_at(vms: list[dict[str, Any]], address: str) -> str:
+    """The CID of the VM that has an address, however it is written; empty if none has it."""
+    return next((str(vm["vm_cid"]) for vm in vms if addresses.among(address, vm["ips"])), "")
 
 
 def rollback_plan(

@@ -6,7 +6,13 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.bosh.ha.plugins.filter.hosts import reached
-from ansible_collections.bosh.ha.plugins.module_utils.rollback import last_resort, own_configs, own_tasks, rollback_plan
+from ansible_collections.bosh.ha.plugins.module_utils.rollback import (
+    last_resort,
+    own_configs,
+    own_tasks,
+    rollback_plan,
+    vm_at,
+)
 
 NONE: dict[str, list[str]] = {"undone": [], "lost": []}
 SEEN = {
@@ -140,3 +146,12 @@ def test_reached_are_those_that_let_themselves_be_logged_in_to() -> None:
         {"item": "meta", "skipped": True},
     ]
     assert reached(results) == ["micro"]
+
+
+@pytest.mark.parametrize(
+    ("address", "cid"),
+    [("10.10.0.4", "vm-4"), ("10.10.0.40", "vm-40"), ("FD00:0::6", "vm-6"), ("fd00::6a", ""), ("", "")],
+)
+def test_a_vm_is_known_by_its_address_however_it_is_written(address: str, cid: str) -> None:
+    ips = {"vm-40": ["10.10.0.40"], "vm-4": ["10.10.0.4", "192.0.2.1"], "vm-6": ["fd00::6"], "vm-0": []}
+    assert vm_at([{"vm_cid": name, "ips": found} for name, found in ips.items()], address) == cid
