@@ -41,6 +41,9 @@ if address + " " + key not in open(options["UserKnownHostsFile"]).read().splitli
         os.close(0)
         time.sleep(0.5)
     sys.exit(255)
+if address in site.get("refuses", ()):
+    sys.stderr.write("Permission denied (publickey).\\n")
+    sys.exit(255)
 os.execv("/bin/sh", ["sh", "-c", words[-1]])
 """
 BOSH = """site = json.load(open(SITE))
@@ -65,7 +68,8 @@ if "tasks" in sys.argv or "locks" in sys.argv:
     answer(sys.argv[-1] if sys.argv[-1] == "locks" else "tasks", [])
 if "instances" in sys.argv:
     row = dict.fromkeys(("process_state", "az", "ips", "state", "agent_id", "disk_cids", "ignore"), "")
-    answer("instances", [row | {"instance": "bosh/1", "vm_cid": director.get("vm", "vm-1")}])
+    row |= {"instance": "bosh/1", "vm_cid": director.get("vm", "vm-1")}
+    answer("instances", [row | director.get("row", {})])
 if "ssh" in sys.argv:
     rows = [{"instance": "bosh/1", "stdout": director["says"] + " root@builder\\r\\n", "exit_code": "0"}]
     answer("results", rows if director["says"] else [])
@@ -181,6 +185,18 @@ def test_a_login_that_ended_before_ansible_heard_why_is_tried_again(run, site, t
     assert "-slow" in (tmp_path / "site.json.ssh").read_text(encoding="utf-8")
     assert rc == 2, told
     assert "primary (10.10.0.4) shows another host key than the one that is pinned" in told
+
+
+@pytest.mark.parametrize(
+    ("row", "rc"), [({"process_state": "running", "process": ""}, 0), ({"process_state": "running"}, 2)]
+)
+def test_a_vm_that_was_made_half_way_is_for_the_step_that_made_it(run, site, row, rc):
+    site["refuses"] = [ADDRESSES["primary"]]
+    # A VM that has an agent and no processes is bare.
+    site["directors"][ADDRESSES["meta"]]["row"] = row
+    ended, told = run(site, "validate_inputs", "host_keys")
+    assert ended == rc, told
+    assert ("primary (10.10.0.4) refuses user jumpbox with the keys of the SSH agent" in told) == bool(rc)
 
 
 def test_nobody_vouches_for_micro(run, site, tmp_path):
