@@ -11,9 +11,8 @@ from typing import Any
 
 from ansible_collections.bosh.ha.plugins.module_utils import inputs
 from ansible_collections.bosh.ha.plugins.module_utils.pair_phase import NAMES
-from ansible_collections.bosh.ha.plugins.plugin_utils.director_action import DirectorOptions, Result
+from ansible_collections.bosh.ha.plugins.plugin_utils.director_action import PairAction, Result
 
-_OF_HOST = "hostvars[_bosh_ha_director].{} | default('', true)"
 _SSH = ("ansible_host", "ansible_user", "ansible_ssh_private_key_file")
 # ansible-runner, and so AWX, switches it off in the environment, and for ssh the first StrictHostKeyChecking counts.
 _CHECKS_KEYS = """
@@ -26,30 +25,26 @@ _TOLD = ("address", "client", "manifest", "ops_files", "vars_files", "vars_store
 _SECRET = ("client_secret", "ca_cert")
 
 
-class ActionModule(DirectorOptions):
+class ActionModule(PairAction):
     """See the module's documentation."""
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        self._supports_check_mode = True
-        result: Result = super().run(tmp, task_vars)
         known = [name for name in NAMES if name in (task_vars or {}).get("groups", {}).get("all", [])]
         problems = [*inputs.problems(self._evaluate("bosh_ha_directors"), self._ssh(known)), *self._unchecked(known)]
         if problems:
-            return result | {"failed": True, "msg": "; ".join(problems)}
-        args = {
+            return {"failed": True, "msg": "; ".join(problems)}
+        return super().run(tmp, task_vars)
+
+    def pair_args(self) -> Result:
+        return {
             "entries": {name: self._told(name) for name in NAMES},
-            "directors": self.directors(),
-            "cli": self._evaluate("(bosh_ha_cli_options | default({}, true)).cli | default('bosh', true)"),
+            "cli": self.cli_options().get("cli") or "bosh",
         }
-        return result | self._execute_module(module_args=args | self._task.args, task_vars=task_vars)
 
     def _ssh(self, known: list[str]) -> Result:
         return {
             "bosh_ha_known_hosts": self._evaluate("bosh_ha_known_hosts | default('', true)"),
-            "hosts": {
-                name: {key: self._evaluate(_OF_HOST.format(key), _bosh_ha_director=name) for key in _SSH}
-                for name in known
-            },
+            "hosts": {name: {key: self.of_host(name, key) for key in _SSH} for name in known},
             "backup": self._evaluate("bosh_ha_backup | default(false) | ansible.builtin.bool"),
             "backup_dir": self._evaluate("bosh_ha_backup_dir | default('', true)"),
         }

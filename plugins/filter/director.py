@@ -95,7 +95,7 @@ def next_step(phase: str) -> str:
 
 def phase_before(phase: str, other: str) -> bool:
     """Whether a phase comes before another in the procedure."""
-    return pair_phase.PHASES.index(_known(phase)) < pair_phase.PHASES.index(_known(other))
+    return pair_phase.before(_known(phase), _known(other))
 
 
 def pair_summary_lines(

@@ -234,6 +234,16 @@ def shown_keys(
     return keys, "" if keys else " ".join(err.split())
 
 
+def must_show(
+    run: Callable[..., tuple[int, str, str]], address: str, port: int, ssh_args: str, tmpdir: str
+) -> list[str]:
+    """The same keys, with a directory of their own below `tmpdir`. Raises ValueError if the host shows none."""
+    keys, reason = shown_keys(run, address, port, ssh_args, tempfile.mkdtemp(dir=tmpdir))
+    if not keys:
+        raise ValueError(f"sshd of {address} told no host key: {reason}")
+    return keys
+
+
 def noted_keys(path: str) -> list[str]:
     """Host keys in a known_hosts file, whatever names they have there."""
     return sorted({line.key for line in map(_parse, _lines(path)) if line})

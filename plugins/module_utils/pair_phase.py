@@ -61,6 +61,11 @@ def known_phase(phase: Any) -> str:
     return str(phase)
 
 
+def before(phase: str, other: str) -> bool:
+    """Whether a phase comes before another in the procedure."""
+    return PHASES.index(phase) < PHASES.index(other)
+
+
 def judge(seen: dict[str, Any]) -> tuple[str, str]:
     """The phase, and a sentence where somebody has to know why; else an empty string.
 

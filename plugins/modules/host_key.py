@@ -129,7 +129,6 @@ source:
   sample: director
 """
 
-import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -140,9 +139,9 @@ from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import (
     described,
     entry,
     fingerprint,
+    must_show,
     pinned,
     pinned_alone,
-    shown_keys,
     write_pinned,
 )
 from ansible_collections.bosh.ha.plugins.module_utils.vouched_keys import refuse_another, told_keys
@@ -212,11 +211,7 @@ def refuse_several(cli: BoshCli, deployment: str) -> None:
 
 def shown(module: AnsibleModule, address: str) -> list[str]:
     """What sshd shows. Raises ValueError if it shows no key."""
-    scratch = tempfile.mkdtemp(dir=module.tmpdir)
-    keys, reason = shown_keys(module.run_command, address, module.params["port"], module.params["ssh_args"], scratch)
-    if not keys:
-        raise ValueError(f"sshd of {address} told no host key: {reason}")
-    return keys
+    return must_show(module.run_command, address, module.params["port"], module.params["ssh_args"], module.tmpdir)
 
 
 def main() -> None:

@@ -72,14 +72,13 @@ reasons:
   sample: {primary: no director that answers has the deployment bosh-primary and could vouch for its key}
 """
 
-import tempfile
 from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_cli import BoshCli
 from ansible_collections.bosh.ha.plugins.module_utils.bosh_failure import BoshFailure
-from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import entry, shown_keys, write_pinned
+from ansible_collections.bosh.ha.plugins.module_utils.known_hosts import entry, must_show, write_pinned
 from ansible_collections.bosh.ha.plugins.module_utils.pair_module import run_pair_module
 from ansible_collections.bosh.ha.plugins.module_utils.vouched_keys import DEPLOYERS, Host, deployer, vouched
 
@@ -94,7 +93,9 @@ def pin(module: AnsibleModule, clis: dict[str, BoshCli]) -> dict[str, Any]:
         host = Host(one["address"], one["deployment"], one["instance_group"])
         try:
             by = deployer(name, host.deployment, params["answers"])
-            keys = vouched(clis[by], by, host, partial(shown, module, one), params["wait"], params["retry"])
+            reach = (host.address, int(one["port"]), one["ssh_args"], module.tmpdir)
+            shown = partial(must_show, module.run_command, *reach)
+            keys = vouched(clis[by], by, host, shown, params["wait"], params["retry"])
         except BoshFailure as failure:
             reasons[name] = failure.sentence()
         except ValueError as error:
@@ -104,15 +105,6 @@ def pin(module: AnsibleModule, clis: dict[str, BoshCli]) -> dict[str, Any]:
             if not module.check_mode:
                 write_pinned(params["known_hosts"], entry(host.address, int(one["port"])), keys)
     return {"changed": bool(found), "vouched": found, "reasons": reasons}
-
-
-def shown(module: AnsibleModule, host: dict[str, Any]) -> list[str]:
-    """What sshd shows. Raises ValueError if it shows no key."""
-    scratch = tempfile.mkdtemp(dir=module.tmpdir)
-    keys, reason = shown_keys(module.run_command, host["address"], int(host["port"]), host["ssh_args"], scratch)
-    if not keys:
-        raise ValueError(f"sshd of {host['address']} told no host key: {reason}")
-    return keys
 
 
 def main() -> None:

@@ -179,8 +179,8 @@ def look(module: AnsibleModule, clis: dict[str, BoshCli]) -> dict[str, Any]:
     phase, reason = pair_phase.judge(seen)
     result |= {"phase": phase, "seen": seen | {"reason": reason}}
     if history:
-        is_pair = pair_phase.PHASES.index(phase) >= pair_phase.PHASES.index("mutual")
-        result["history"] = read_history(module, clis, answers) if is_pair else pair_facts.NO_HISTORY
+        is_early = pair_phase.before(phase, "mutual")
+        result["history"] = pair_facts.NO_HISTORY if is_early else read_history(module, clis, answers)
     return result
 
 

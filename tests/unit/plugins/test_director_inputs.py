@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from ..conftest import Failed
-from .test_pair_facts import World, micro
+from .test_pair_facts import NAMES, World, micro
 
-NAMES = ("micro", "primary", "meta")
 VERSION = "version 7.10.6-abcdef-2026-06-01T00:00:00Z"
 REFUSED = "Fetching info: Director responded with non-successful status code '401'"
 STRANGE = "Fetching info: tls: failed to verify certificate: x509: certificate signed by unknown authority"
@@ -24,7 +23,7 @@ CERTIFICATE = "the certificate of the director at address-of-meta is not of"
 
 
 class Inputs:
-    """The variables and the answers of one call; `files` are what the CLI finds in the manifests."""
+    """The variables and the answers of one call; `names` are those that the CLI finds in the manifests."""
 
     def __init__(self, top: Any) -> None:
         self.top = top
@@ -69,9 +68,7 @@ def inputs(tmp_path):
 @pytest.fixture
 def ask(run_module, inputs):
     def call() -> dict[str, Any]:
-        directors = [
-            {"name": name, "environment": name, "all_proxy": "socks5://x"} for name in NAMES if name in inputs.entries
-        ]
+        directors = [{"name": name, "environment": name, "all_proxy": "socks5://x"} for name in NAMES]
         args = {"entries": inputs.entries, "directors": directors, "cli": "bosh"}
         return run_module("inputs_info", args, runner=inputs.answer)[0]
 
